@@ -1,0 +1,169 @@
+"""The book's figures, one function each: data in, a matplotlib figure out, the finding as its title.
+
+Colours are the Okabe-Ito set, which stays readable for colour-blind readers and in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+plt.rcParams.update(
+    {
+        "figure.dpi": 110,
+        "figure.constrained_layout.use": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 9.5,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+        "legend.fontsize": 9,
+        "legend.frameon": False,
+        "figure.facecolor": "white",
+        "savefig.facecolor": "white",
+    }
+)
+
+
+def stacked(
+    rows: Mapping[str, Mapping[str, float]], title: str, unit: str, series: Sequence[str] | None = None
+) -> Figure:
+    """Horizontal stacked bars: ``rows[label][series]`` in ``unit``, each bar's total written at its end."""
+    series = list(series or dict.fromkeys(name for row in rows.values() for name in row))
+    labels = list(rows)
+    figure, axes = plt.subplots(figsize=(7.6, 0.9 + 0.42 * max(len(labels), 2)))
+    left = np.zeros(len(labels))
+    for index, name in enumerate(series):
+        values = np.array([rows[label].get(name, 0) for label in labels], dtype=float)
+        axes.barh(labels, values, left=left, label=name, color=COLOURS[index % len(COLOURS)])
+        left += values
+    for place, total in enumerate(left):
+        axes.text(total, place, f" {total:g}", va="center", fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlabel(unit)
+    axes.set_title(title)
+    axes.margins(x=0.08)
+    axes.legend(ncols=min(len(series), 3), loc="upper left", bbox_to_anchor=(0, -0.32 - 0.5 / max(len(labels), 2)))
+    return figure
+
+
+def grouped(
+    groups: Mapping[str, Mapping[str, float]], title: str, unit: str, label: str = ""
+) -> Figure:
+    """Vertical bars side by side: ``groups[series][place]`` in ``unit``."""
+    places = list(dict.fromkeys(place for values in groups.values() for place in values))
+    figure, axes = plt.subplots(figsize=(7.6, 3.2))
+    width = 0.8 / len(groups)
+    for index, (name, values) in enumerate(groups.items()):
+        at = np.arange(len(places)) + (index - (len(groups) - 1) / 2) * width
+        axes.bar(at, [values.get(place, 0) for place in places], width, label=name, color=COLOURS[index])
+    axes.set_xticks(np.arange(len(places)), places)
+    axes.set_xlabel(label)
+    axes.set_ylabel(unit)
+    axes.set_title(title)
+    if len(groups) > 1:
+        axes.legend()
+    return figure
+
+
+def histogram(values: Mapping[str, Sequence[float]], title: str, unit: str, bins: int = 30) -> Figure:
+    """Overlaid histograms of several series on common bins."""
+    figure, axes = plt.subplots(figsize=(7.6, 3.2))
+    everything = [value for series in values.values() for value in series]
+    edges = np.histogram_bin_edges(everything, bins=bins)
+    for index, (name, series) in enumerate(values.items()):
+        axes.hist(series, edges, alpha=0.65, label=f"{name} ({len(series)})", color=COLOURS[index])
+    axes.set_xlabel(unit)
+    axes.set_ylabel("examples")
+    axes.set_title(title)
+    axes.legend()
+    return figure
+
+
+def curves(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    title: str,
+    x: str = "optimizer step",
+    smooth: int = 0,
+) -> Figure:
+    """Line panels side by side: ``panels[y label][series] = (x values, y values)``.
+
+    ``smooth`` draws, over the faint raw line, its mean over that many points.
+    """
+    figure, grid = plt.subplots(1, len(panels), figsize=(7.6, 3.1), squeeze=False)
+    for axes, (y, lines) in zip(grid[0], panels.items(), strict=True):
+        for index, (name, (xs, ys)) in enumerate(lines.items()):
+            colour = COLOURS[index]
+            if smooth > 1 and len(ys) > 2 * smooth:
+                mean = np.convolve(ys, np.ones(smooth) / smooth, mode="valid")
+                axes.plot(xs, ys, color=colour, alpha=0.25, linewidth=0.8)
+                axes.plot(xs[smooth - 1 :], mean, color=colour, label=name)
+            else:
+                axes.plot(xs, ys, color=colour, label=name, marker="o" if len(ys) < 6 else "")
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        if len(lines) > 1:
+            axes.legend()
+    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    return figure
+
+
+def accuracy(scores: Mapping[str, Mapping[str, Any]], title: str, names: Mapping[str, str] | None = None) -> Figure:
+    """Accuracy by category with intervals: ``scores[model][category]`` holds ``accuracy`` and ``interval``.
+
+    Accuracies are fractions; bars are in per cent, whiskers the 95% interval.
+    """
+    categories = list(dict.fromkeys(category for rates in scores.values() for category in rates))
+    figure, axes = plt.subplots(figsize=(7.6, 0.9 + 0.5 * len(categories)))
+    height = 0.8 / len(scores)
+    for index, (model, rates) in enumerate(scores.items()):
+        at = np.arange(len(categories)) + (index - (len(scores) - 1) / 2) * height
+        values = np.array([100 * rates[c].accuracy if c in rates else np.nan for c in categories])
+        low = np.array([100 * rates[c].interval[0] if c in rates else np.nan for c in categories])
+        high = np.array([100 * rates[c].interval[1] if c in rates else np.nan for c in categories])
+        whiskers = np.maximum([values - low, high - values], 0)
+        axes.barh(at, values, height, label=model, color=COLOURS[index], xerr=whiskers, error_kw={"lw": 0.8, "ecolor": "#444444"})
+    labels = [(names or {}).get(category, category) for category in categories]
+    axes.set_yticks(np.arange(len(categories)), labels)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("accuracy, % (whiskers: 95% Wilson interval)")
+    axes.set_title(title)
+    axes.legend(loc="lower right")
+    return figure
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Rows as an HTML table for a notebook (escaped, and with a plain-text form for terminals)."""
+    import html
+
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+
+    def show(value: Any) -> str:
+        return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+    class Table:
+        def _repr_html_(self) -> str:
+            head = "".join(f"<th>{html.escape(str(column))}</th>" for column in columns)
+            body = "".join(
+                "<tr>" + "".join(f"<td>{html.escape(show(row.get(c, '')))}</td>" for c in columns) + "</tr>"
+                for row in rows
+            )
+            return f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+        def __repr__(self) -> str:
+            lines = [columns, *([show(row.get(column, "")) for column in columns] for row in rows)]
+            widths = [max(len(str(line[i])) for line in lines) for i in range(len(columns))]
+            return "\n".join(
+                "  ".join(str(cell).ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+            )
+
+    return Table()

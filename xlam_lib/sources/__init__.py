@@ -1,0 +1,130 @@
+"""Stage 01: every source's native records in the unified format (report, section 3.1).
+
+A source is one module with one ``SOURCE`` (see :class:`~xlam_lib.sources.base.Source`): ``read`` yields
+native records, ``convert`` turns one of them into a trajectory. To add a source, write that module and
+name it below; counting, rejecting, validating and ids are done here for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from xlam_lib.errors import ArtifactError, ProfileError
+from xlam_lib.schema import Reject, Trajectory, encode, validate
+from xlam_lib.sources import api_bank, toolalpaca, toolbench
+from xlam_lib.sources.base import Native, Source, Unfit, native_files
+
+__all__ = ["SAMPLES", "SOURCES", "Native", "Source", "Unfit", "convert_records", "get", "unify"]
+
+SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+SOURCES: dict[str, Source] = {
+    module.SOURCE.name: module.SOURCE for module in (toolbench, toolalpaca, api_bank)
+}
+
+
+def get(name: str) -> Source:
+    """The source of that name.
+
+    Raises
+    ------
+    ProfileError
+        There is none; the message lists those known.
+    """
+    try:
+        return SOURCES[name]
+    except KeyError:
+        known = ", ".join(sorted(SOURCES))
+        raise ProfileError(f"source {name!r} is unknown; choose one of: {known}") from None
+
+
+def unify(name: str, path: str | Path | None = None) -> Iterator[Trajectory | Reject]:
+    """One outcome for every native record of a source, in the order of its files.
+
+    Accepted and rejected together are all that was read. Files are read as the iterator advances, so a
+    data set need not fit in memory.
+
+    Parameters
+    ----------
+    name
+        A key of :data:`SOURCES`.
+    path
+        A native file or a folder of them; ``None`` takes the samples that ship with the package.
+
+    Raises
+    ------
+    ProfileError
+        The source is unknown.
+    ArtifactError
+        Nothing is at ``path``, or no native file; the message says what is expected there.
+    """
+    source = get(name)
+    root = SAMPLES / name if path is None else Path(path)
+    if not root.exists():
+        raise ArtifactError(f"{root}: no such file or folder; expected {source.layout}")
+    if not native_files(root, source.suffixes):
+        raise ArtifactError(f"{root}: holds no file of {source.title}; expected {source.layout}")
+    return convert_records(source, source.read(root), root)
+
+
+def convert_records(
+    source: Source, records: Iterable[Native], root: Path | None = None
+) -> Iterator[Trajectory | Reject]:
+    """Convert native records: each yields a valid trajectory with an id of its own, or a ``Reject``.
+
+    Parameters
+    ----------
+    source
+        Whose records they are.
+    records
+        What ``source.read`` yields.
+    root
+        The path that was read, which tells evaluation files from others.
+    """
+    seen: set[str] = set()
+    for position, native in enumerate(records):
+        try:
+            trajectory = _convert(source, native, root)
+            if trajectory.unique_trajectory_id in seen:
+                raise Unfit("the id stands twice", trajectory.unique_trajectory_id)
+        except Unfit as fault:
+            yield _reject(source, native, position, fault.reason, fault.detail)
+        # A record nobody foresaw must cost one line in the table of rejects, not the run.
+        except Exception as error:
+            yield _reject(source, native, position, "converter failed", f"{type(error).__name__}: {error}")
+        else:
+            seen.add(trajectory.unique_trajectory_id)
+            yield trajectory
+
+
+def _convert(source: Source, native: Native, root: Path | None) -> Trajectory:
+    if native.unfit is not None:
+        raise native.unfit
+    trajectory = source.convert(native)
+    file = Path(native.file) if root is None or root.is_file() else root / native.file
+    held_out = source.is_held_out(root if root is not None and root.is_file() else file)
+    trajectory = msgspec.structs.replace(
+        trajectory,
+        unique_trajectory_id=f"{source.name}/{native.key}",
+        source=source.name,
+        meta={"file": native.file, "split": "test" if held_out else "train", **trajectory.meta},
+    )
+    if faults := list(validate(trajectory)):
+        raise Unfit("breaks the unified format", "; ".join(faults))
+    if not trajectory.steps:
+        raise Unfit("no steps")
+    try:
+        encode(trajectory)
+    except (UnicodeEncodeError, OverflowError, ValueError, TypeError) as error:
+        raise Unfit("cannot be written as JSON", str(error)) from None
+    return trajectory
+
+
+def _reject(source: Source, native: Native, position: int, reason: str, detail: str) -> Reject:
+    text = f"{native.place}: {detail}" if detail else native.place
+    # A lone surrogate in a record must not make its reject unwritable too.
+    text = text.encode("utf-8", "replace").decode()
+    key = native.key.encode("utf-8", "replace").decode()
+    return Reject(source.name, position, reason, text, record={"id": f"{source.name}/{key}"})

@@ -1,0 +1,36 @@
+"""Stage 04, synthesis (APIGen): an executable API library, samplers, a template generator, three checks.
+
+``generate`` gives unchecked samples, ``synthesize`` verified trajectories with the count table.
+"""
+
+from xlam_lib.synthesis.checks import execution_check, format_check, grounded, semantic_check
+from xlam_lib.synthesis.execute import Limits, Outcome, Pool
+from xlam_lib.synthesis.pipeline import Counts, Funnel, Result, check_all, synthesize
+from xlam_lib.synthesis.registry import Function, Registry, tool_of
+from xlam_lib.synthesis.sampler import CATEGORIES, FUNCTIONS, TOOLS, generate
+from xlam_lib.synthesis.samples import STYLES, Sample, Slot
+
+__all__ = [
+    "CATEGORIES",
+    "FUNCTIONS",
+    "STYLES",
+    "TOOLS",
+    "Counts",
+    "Function",
+    "Funnel",
+    "Limits",
+    "Outcome",
+    "Pool",
+    "Registry",
+    "Result",
+    "Sample",
+    "Slot",
+    "check_all",
+    "execution_check",
+    "format_check",
+    "generate",
+    "grounded",
+    "semantic_check",
+    "synthesize",
+    "tool_of",
+]
