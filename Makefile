@@ -54,7 +54,7 @@ lint: setup  ## check style
 	$(PY) -m ruff format --check .
 
 typecheck: setup  ## check types
-	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
 
 format: setup  ## rewrite the code in the project's style
 	$(PY) -m ruff check --fix .
@@ -65,7 +65,7 @@ lab: setup assets  ## open the notebooks in JupyterLab
 
 sync: setup  ## bring each notebook and its text file together, and clear outputs
 	$(PY) -m jupytext --sync notebooks/*.md
-	$(PY) -m jupyter nbconvert --clear-output --inplace notebooks/*.ipynb
+	$(PY) tests/tidy.py notebooks/*.ipynb
 
 pins: setup  ## write constraints.txt anew from what is installed
 	$(PY) tests/pins.py > constraints.txt.new

@@ -26,3 +26,11 @@ def xlam_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"XLAM_DATA={folder} is not a folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A tiny random checkpoint with the embedded model's tokenizer."""
+    from tests.tiny import make
+
+    return make(tmp_path_factory.mktemp("tiny"))

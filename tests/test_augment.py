@@ -56,7 +56,7 @@ def test_the_meaning_stays(trajectory, seed, levels, styles):
     assert encode(trajectory) == before
     assert list(validate(copy)) == list(validate(trajectory))
     assert sorted(copy.tools, key=lambda t: t.name) == sorted(trajectory.tools, key=lambda t: t.name)
-    assert copy.query == trajectory.query and copy.unique_trajectory_id == trajectory.unique_trajectory_id
+    assert copy.query == trajectory.query and copy.unique_trajectory_id == f"{trajectory.unique_trajectory_id}~1"
     assert len(copy.steps) == len(trajectory.steps)
     for new, old in zip(copy.steps, trajectory.steps, strict=True):
         assert multiset(plain_calls(new)) == multiset(plain_calls(old))
@@ -135,7 +135,7 @@ def orders_of_tools(line: bytes) -> list[str]:
 
 def test_copies_are_named_and_differ():
     copies = augment(parallel(meta={"category": "x"}), 1, 4)
-    assert [copy.unique_trajectory_id for copy in copies] == ["own/7#1", "own/7#2", "own/7#3", "own/7#4"]
+    assert [copy.unique_trajectory_id for copy in copies] == ["own/7~1", "own/7~2", "own/7~3", "own/7~4"]
     assert all(copy.meta["augmented_from"] == "own/7" and copy.meta["category"] == "x" for copy in copies)
     assert len({render_prompt(copy) for copy in copies}) == 4
     assert augment(parallel(), 1, 0) == []

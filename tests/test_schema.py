@@ -142,8 +142,8 @@ def planted(change) -> str:
     [
         (lambda r: r.update(color="red"), "color"),
         (lambda r: r.pop("source"), "source"),
-        (lambda r: r["steps"][0].update(step_id="one"), r"steps\[\.\.\.\]\.step_id"),
-        (lambda r: r["steps"][0]["tool_calls"][0].update(arguments=[1]), r"tool_calls\[\.\.\.\]\.arguments"),
+        (lambda r: r["steps"][0].update(step_id="one"), r"steps\[.+\]\.step_id"),
+        (lambda r: r["steps"][0]["tool_calls"][0].update(arguments=[1]), r"tool_calls\[.+\]\.arguments"),
         (lambda r: r["steps"][0].update(tool_call=[]), "tool_call"),
         (lambda r: r["steps"][0].update(step_id=2), r"own/1.*steps\[0\]\.step_id: is 2 where 1"),
         (lambda r: r.update(query=" "), "own/1.*query: is empty"),

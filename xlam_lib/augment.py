@@ -40,8 +40,7 @@ def augment(
     seed
         With the record's id it decides every draw, so the result depends on no other record.
     copies
-        How many. One copy takes the original's place and keeps its id; of several, each has ``#1``, ``#2``
-        ... added to its id, and the original's id in ``meta["augmented_from"]``.
+        How many. Each has the record's id with ``~1``, ``~2`` ... and ``meta["augmented_from"]``.
     shuffle
         Which of :data:`LEVELS`. Each level draws on its own, so that switching one off changes no other.
     styles
@@ -59,11 +58,11 @@ def augment(
             raise ProfileError(f"{what} {unknown[0]!r} is unknown; choose from {', '.join(known)}")
     if copies < 0:
         raise ProfileError(f"copies is {copies}; give 0 or more")
-    return [_copy(trajectory, seed, number, copies, shuffle, styles) for number in range(1, copies + 1)]
+    return [_copy(trajectory, seed, number, shuffle, styles) for number in range(1, copies + 1)]
 
 
 def _copy(
-    trajectory: Trajectory, seed: int, number: int, copies: int, shuffle: Sequence[str], styles: Sequence[str]
+    trajectory: Trajectory, seed: int, number: int, shuffle: Sequence[str], styles: Sequence[str]
 ) -> Trajectory:
     identity = trajectory.unique_trajectory_id
 
@@ -95,10 +94,9 @@ def _copy(
     if "tool_fields" in draws:
         prompt["tool_fields"] = _shuffled(TOOL_FIELDS, draws["tool_fields"])
     meta = trajectory.meta | ({"prompt": prompt} if prompt else {})
-    if copies > 1:
-        meta |= {"augmented_from": identity}
+    meta |= {"augmented_from": identity}
     return Trajectory(
-        identity if copies == 1 else f"{identity}#{number}",
+        f"{identity}~{number}",
         trajectory.source,
         trajectory.task_instruction,
         tools,

@@ -177,6 +177,10 @@ def clean_notebook(notebook: Any, path: Path) -> Any:
         tags = list(cell.metadata.get("tags", []))
         if _PARAMETER_TAGS.intersection(tags) and "hide-input" not in tags:
             cell.metadata["tags"] = [*tags, "hide-input"]
+            given = "of this run" if "injected-parameters" in tags else "and their defaults"
+            cell.metadata["mystnb"] = {
+                key: f"Parameters {given}" for key in ("code_prompt_show", "code_prompt_hide")
+            }
         cell.outputs = [output for output in cell.outputs if _keep(output)]
     return notebook
 
@@ -205,15 +209,22 @@ def about_run(manifest: Mapping[str, Any]) -> str:
         if isinstance(value, Mapping) and key not in ("notebooks", "git")
     }
     facts = {key: value for key, value in manifest.items() if not isinstance(value, Mapping)}
-    git = manifest.get("git") or {}
-    facts["commit"] = git.get("commit")
-    if git.get("changed"):
-        facts["commit"] = f"{facts['commit']}, with changes that were not committed"
+    git: Mapping[str, Any] = manifest.get("git") or {}
+    changed = git.get("changed")
+    state = (
+        "not recorded"
+        if changed is None
+        else "with changes that were not committed"
+        if changed
+        else "unchanged"
+    )
+    rows = [[_words(key), _code(value)] for key, value in facts.items()]
+    rows += [["commit", _code(git.get("commit"))], ["code", state]]
     parts = [
         "# About this run",
         "Every figure and table of the chapters was computed in one run. This page is made from the "
         "`run.json` that the run wrote, so that you can make the same run and compare.",
-        _table(["what", "value"], [[_words(key), _code(value)] for key, value in facts.items()]),
+        _table(["what", "value"], rows),
     ]
     if notebooks:
         together = sum(entry.get("seconds") or 0 for entry in notebooks.values())

@@ -1,4 +1,4 @@
-"""The training mixture (xLAM report, section 3.5): records become prompts with answers, pools are mixed by weight.
+"""The training mixture (xLAM report, section 3.5): records become prompts, pools are mixed by weight.
 
 The report's function-calling models take half of their data from synthesis and half from everything
 else. What is drawn here is a fixed number of examples: each pool gives its share without repeating an
@@ -46,13 +46,34 @@ class Mixture(msgspec.Struct):
     table: dict[str, dict[str, int]]
 
 
-def make_examples(trajectories: Iterable[Trajectory], length: str = "brief", steps: str = "all") -> Iterator[Example]:
+def trainable(trajectories: Iterable[Trajectory]) -> tuple[list[Trajectory], Counter[str]]:
+    """The trajectories that may be trained on, and why the others may not, counted.
+
+    Left out are those of a source's test split (``meta["split"]``), which evaluations of that source
+    rely on, and those that end with giving up (``meta["outcome"]``).
+    """
+    kept, out = [], Counter()
+    for trajectory in trajectories:
+        if trajectory.meta.get("split") == "test":
+            out["test split"] += 1
+        elif trajectory.meta.get("outcome") == "give_up_and_restart":
+            out["gave up"] += 1
+        else:
+            kept.append(trajectory)
+    return kept, out
+
+
+def make_examples(
+    trajectories: Iterable[Trajectory], length: str = "brief", steps: str = "all", style: str = "brackets"
+) -> Iterator[Example]:
     """Yield the supervised examples of each trajectory: one a step that calls tools or declines to.
 
     Parameters
     ----------
     length
         ``full`` or ``brief`` instructions in the prompt.
+    style
+        The concatenation style of records for which the augmentation drew none.
     steps
         ``all``, or ``calls`` for the steps that make a call (and the whole of one-step records, whose
         empty call list is an answer in its own right).
@@ -60,7 +81,8 @@ def make_examples(trajectories: Iterable[Trajectory], length: str = "brief", ste
     if steps not in ("all", "calls"):
         raise ProfileError(f"steps {steps!r} is unknown; choose all or calls")
     for trajectory in trajectories:
-        pairs = examples(trajectory, length=length)
+        drawn = trajectory.meta.get("prompt") or {}
+        pairs = examples(trajectory, drawn.get("style", style), length=length)
         for step, (prompt, answer) in zip(trajectory.steps, pairs, strict=True):
             if steps == "calls" and not step.tool_calls and len(trajectory.steps) > 1:
                 continue

@@ -39,9 +39,7 @@ def read_jsonl(path: str | Path, type: type[T] | Any = Any) -> Iterator[T]:
             try:
                 yield decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise SchemaError(
-                    f"{path}, line {number}: {error}; correct or delete that line"
-                ) from None
+                raise SchemaError(f"{path}, line {number}: {error}; correct or delete that line") from None
 
 
 def write_text(path: str | Path, text: str | bytes) -> None:
@@ -97,14 +95,21 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise ArtifactError(
             f"{path}: cannot be written ({error.strerror or error}); "
             "free some disk space or choose another folder, then run the stage again"
         ) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # the folder itself is what failed; the first error is the one to tell
+        pass
 
 
 def hash_file(path: str | Path) -> str:

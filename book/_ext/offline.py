@@ -1,4 +1,4 @@
-"""Pages that need nothing from elsewhere: formulas as MathML, which browsers draw by themselves, and no Thebe.
+"""Pages that need nothing from elsewhere: formulas as MathML, which browsers draw unaided, and no Thebe.
 
 Jupyter Book always loads Thebe's script, twice, though live code is switched off; the second copy is an
 error in the browser's console, and the script names a foreign host.

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from xlam_lib.errors import ArtifactError
 from xlam_lib.schema import Step, Tool, ToolCall, Trajectory, type_matches
 from xlam_lib.sources.base import (
     Native,
@@ -200,14 +201,16 @@ def _convert_record(record: dict[str, Any]) -> Trajectory:
         raise Unfit("no answer", "output is missing or empty")
     described, history = _split_prompt(prompt)
     tools = [_tool(entry) for entry in described + _described_in(instruction)]
-    turns, bare = [], 0
+    turns, bare, unread = [], 0, 0
     for role, text in history:
         if role == "API-Request":
             call, result, loose = _request(text)
             bare += loose
             turns += [_Turn("api", "", one) for one in call[:-1]] + [_Turn("api", result, call[-1])]
             if call[-1].name == SEARCHER:
-                tools += _discovered(result)
+                found = _discovered(result)
+                tools += found
+                unread += not found
         else:
             turns.append(_Turn(role.lower(), text.strip()))
     answer, _, loose = _request(output.strip().removeprefix(_REQUEST))
@@ -218,6 +221,8 @@ def _convert_record(record: dict[str, Any]) -> Trajectory:
     meta: dict[str, Any] = {"level": "record", "required": "assumed", "target_steps": len(answer)}
     if loose + bare:
         meta["unquoted_values"] = loose + bare
+    if unread:
+        meta["unread_searches"] = unread
     query, meta["time"] = _with_time(query, instruction)
     tools = distinct_tools(tools)
     return Trajectory("", "", tools=tools, query=query, steps=_typed(steps, tools), meta=meta)
@@ -228,7 +233,7 @@ def _split_prompt(prompt: str) -> tuple[list[dict[str, Any]], list[tuple[str, st
     prompt = _PROMPT_END.sub("", prompt)
     marks = list(_TURN.finditer(prompt))
     head = prompt[: marks[0].start()] if marks else prompt
-    ends = [mark.start() for mark in marks[1:]] + [len(prompt)]
+    ends = [mark.start() for mark in marks[1:]] + [len(prompt)] * bool(marks)
     turns = [(mark.group(1), prompt[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)]
     return _described_in(head), turns
 
@@ -309,7 +314,7 @@ def _parameter(tool: str, name: str, declared: Any) -> dict[str, Any]:
 
 
 def _discovered(result: str) -> list[Tool]:
-    """The APIs that the searcher found: from here on they are on offer."""
+    """The APIs that the searcher found, none if its answer is no description: from here on, on offer."""
     try:
         found = parse_literal(result)
     except LiteralError:
@@ -363,7 +368,10 @@ def _api_table(path: Path) -> dict[str, Tool]:
     for place in (folder, *list(folder.resolve().parents)[:2]):
         table = place / API_TABLE
         if table.is_file():
-            rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig")))
+            try:
+                rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"))))
+            except (OSError, UnicodeDecodeError, csv.Error) as error:
+                raise ArtifactError(f"{table}: not a table of APIs ({error}); fetch it again") from None
             tools = [tool for row in rows if (tool := _table_tool(row))]
             return {tool.name: tool for tool in tools}
     return {}

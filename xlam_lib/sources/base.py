@@ -234,7 +234,12 @@ def read_json(file: Path, name: str) -> Native:
 
 def read_lines(file: Path, name: str) -> Iterator[Native]:
     """A JSON Lines file, a record a line, blank lines skipped; a malformed line carries the fault."""
-    with file.open("rb") as lines:
+    try:
+        lines = file.open("rb")
+    except OSError as error:
+        yield Native(name, key_of(name), unfit=Unfit("unreadable file", str(error.strerror or error)))
+        return
+    with lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

@@ -15,14 +15,14 @@ DEPTH = 32
 _NAME = re.compile(r"[A-Za-z_][\w.\-]*")
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)\s*=\s*")
 _SPACE = re.compile(r"\s*")
-_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.])")
+_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.])", re.ASCII)
 _WORDS = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
 _WORD = re.compile(r"(?:True|true|False|false|None|null)(?!\w)")
 _TYPE = re.compile(r"(?:str|int|float|bool|list|dict)(?=\s*[,}\])])")
 # A value without quotes ends before the next ``, key=`` or the closing bracket. Quotes and brackets in
 # it would make its end a guess.
 _BARE = re.compile(r"""[^'"()\[\]{}]+?(?=\s*(?:,\s*[A-Za-z_]\w*\s*=|\)))""")
-_CODE = re.compile(r"u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})")
+_CODE = re.compile(r"(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4}))")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
 
 
@@ -181,7 +181,7 @@ def _read_text(text: str, at: int) -> tuple[str, int]:
             following = text[at + 1]
             code = _CODE.match(text, at + 1)
             if code:
-                parts.append(chr(int(code.group(1) or code.group(2), 16)))
+                parts.append(chr(int(code.group()[1:], 16)))
                 at = code.end()
                 continue
             parts.append(_ESCAPES.get(following, following if following in "\\'\"/" else mark + following))

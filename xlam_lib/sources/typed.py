@@ -35,7 +35,7 @@ def type_schema(name: Any) -> dict[str, Any]:
         kinds = [type_schema(part).get("type") for part in re.split(r"[/|]", name)]
         if not all(isinstance(kind, str) for kind in kinds):
             return {}
-        unique = sorted(set(kinds))
+        unique = sorted({str(kind) for kind in kinds})
         if unique == ["integer", "number"]:
             return {"type": "number"}
         return {"type": unique if len(unique) > 1 else unique[0]}

@@ -59,7 +59,9 @@ def format_check(sample: Sample, tools: Sequence[Tool] | None = None) -> Fault |
     for number, call in enumerate(calls):
         tool = by_name.get(call.name)
         if tool is None:
-            return Fault("format", "undefined function invoked", f"answers[{number}]: {call.name!r} is not on offer")
+            return Fault(
+                "format", "undefined function invoked", f"answers[{number}]: {call.name!r} is not on offer"
+            )
         fault = arguments_fault(call.arguments, tool.parameters, f"answers[{number}].{call.name}")
         if fault:
             return Fault("format", *fault)
@@ -189,6 +191,8 @@ def _grounding(sample: Sample, calls: list[ToolCall]) -> Fault | None:
             schema = by_name[call.name].parameters[argument]
             if not grounded(value, sample.query, schema):
                 return Fault(
-                    "semantic", "value not said in the query", f"answers[{number}].{call.name}.{argument}: {value!r}"
+                    "semantic",
+                    "value not said in the query",
+                    f"answers[{number}].{call.name}.{argument}: {value!r}",
                 )
     return None

@@ -1,6 +1,7 @@
 """Planted errors, so that the checks themselves can be checked (and for the ablation on bad data).
 
-:data:`EXPECTED` says for each kind which check must find it.
+:data:`EXPECTED` says for each kind which check must find it. (A wrong value can also be one that the
+function refuses; then the execution check, which comes first, finds it.)
 """
 
 from __future__ import annotations
@@ -53,9 +54,8 @@ def plant(sample: Sample, kind: str, rng: random.Random, functions: Mapping[str,
             if schema["required"] and name in drawn
         }
         calls.append({"name": target.name, "arguments": arguments})
-    elif not calls:
-        if kind != "bad JSON":
-            return sample
+    elif not calls and kind != "bad JSON":
+        return sample
     call = calls[rng.randrange(len(calls))] if calls else {}
     tool = next((tool for tool in sample.tools if tool.name == call.get("name")), None)
     text: str | None = None
@@ -89,7 +89,11 @@ def plant(sample: Sample, kind: str, rng: random.Random, functions: Mapping[str,
         names = {tool.name: tool.name for tool in sample.tools} | names
         names[tool.name] = "fault.stall" if kind == "time-out" else "fault.crash"
     elif kind == "wrong value":
-        changeable = [n for n, v in call["arguments"].items() if isinstance(v, (int, float)) and "enum" not in tool.parameters[n] and not isinstance(v, bool)]
+        changeable = [
+            n
+            for n, v in call["arguments"].items()
+            if isinstance(v, (int, float)) and "enum" not in tool.parameters[n] and not isinstance(v, bool)
+        ]
         if not changeable:
             return sample
         name = rng.choice(changeable)

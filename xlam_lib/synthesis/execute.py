@@ -39,7 +39,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Limits of a worker: seconds of wall clock a call, bytes of memory, CPU seconds a batch, bytes of output."""
+    """A worker's limits: wall-clock seconds a call, memory bytes, CPU seconds a batch, bytes of output."""
 
     seconds: float = 5.0
     memory: int = 1 << 30

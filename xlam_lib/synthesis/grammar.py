@@ -101,7 +101,9 @@ def _walk(nodes: tuple[Node, ...], certain: bool):
 
 
 class _Renderer:
-    def __init__(self, draws: Mapping[str, Draw], joint: Mapping[str, str], rng: random.Random, chance: float):
+    def __init__(
+        self, draws: Mapping[str, Draw], joint: Mapping[str, str], rng: random.Random, chance: float
+    ):
         self.draws, self.joint, self.rng, self.chance = draws, joint, rng, chance
         self.shared: dict[str, tuple[Any, str]] = {}
         self.spare: dict[int, dict[str, tuple[Any, str]]] = {}
@@ -161,7 +163,9 @@ def _listed(items: list[list[Piece]], rng: random.Random) -> list[Piece]:
     if inner:
         middle, last = rng.choice((("; ", "; and "), ("; ", ", and also ")))
     else:
-        middle, last = rng.choice(((", ", " and "), (", ", ", and "), (", ", " and "), (", ", " as well as ")))
+        middle, last = rng.choice(
+            ((", ", " and "), (", ", ", and "), (", ", " and "), (", ", " as well as "))
+        )
         if len(items) == 2 and last == ", and ":
             last = " and "
     pieces: list[Piece] = []
@@ -193,9 +197,23 @@ def render(
         Of each optional part being said.
     """
     renderer = _Renderer(draws, joint, rng, chance)
-    pieces = renderer.run(template.nodes, renderer.shared, repeats)
+    pieces = _with_articles(renderer.run(template.nodes, renderer.shared, repeats))
     calls = [{**renderer.shared, **group} for group in renderer.groups] or [dict(renderer.shared)]
     return Rendered(pieces, calls)
+
+
+_VOWEL = re.compile(r"(?!eu|uni|one|use)[aeio]|un|8|11\b|18\b|SUV", re.IGNORECASE)
+
+
+def _with_articles(pieces: list[Piece]) -> list[Piece]:
+    """``a`` before a slot becomes ``an`` where its text starts with a vowel."""
+    result = list(pieces)
+    for index, (text, is_slot) in enumerate(result[:-1]):
+        if not is_slot and (text.endswith(" a ") or text in ("a ", "A ")):
+            following = next((later for later, _ in result[index + 1 :] if later), "")
+            if _VOWEL.match(following):
+                result[index] = (text[:-1] + "n ", False)
+    return result
 
 
 def text_of(pieces: list[Piece]) -> str:

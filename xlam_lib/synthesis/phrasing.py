@@ -8,21 +8,53 @@ from collections.abc import Sequence
 from xlam_lib.synthesis.grammar import Piece
 
 CONTEXTS = {
-    "Finance": ("I'm sorting out my finances this week.", "I have to report to my accountant.", "Money is a bit tight."),
-    "Data": ("I'm cleaning up a data set.", "We're preparing a dashboard.", "This is for an analysis at work."),
-    "Sports": ("I'm a huge sports fan.", "We're getting ready for the season.", "My team and I had a debate."),
+    "Finance": (
+        "I'm sorting out my finances this week.",
+        "I have to report to my accountant.",
+        "Money is a bit tight.",
+    ),
+    "Data": (
+        "I'm cleaning up a data set.",
+        "We're preparing a dashboard.",
+        "This is for an analysis at work.",
+    ),
+    "Sports": (
+        "I'm a huge sports fan.",
+        "We're getting ready for the season.",
+        "My team and I had a debate.",
+    ),
     "Travel": ("I'm planning a trip.", "We finally got some days off.", "I'm putting together an itinerary."),
-    "Technology": ("I'm setting up a new machine.", "Our service has been acting up.", "I'm on call tonight."),
-    "Social": ("I'm catching up with friends.", "Our community is growing.", "I'm looking after our social accounts."),
+    "Technology": (
+        "I'm setting up a new machine.",
+        "Our service has been acting up.",
+        "I'm on call tonight.",
+    ),
+    "Social": (
+        "I'm catching up with friends.",
+        "Our community is growing.",
+        "I'm looking after our social accounts.",
+    ),
     "Media": ("I'm preparing a story.", "Our newsroom is short of time.", "I want to stay informed."),
     "Entertainment": ("It's movie night at our place.", "I'm bored.", "We have friends coming over."),
     "Tools": ("I need a quick hand.", "I'm in the middle of something.", "This should be easy for you."),
-    "Math": ("I'm helping my daughter with homework.", "I have an exam soon.", "I'd like to double-check a result."),
-    "Business": ("We have a meeting in an hour.", "My manager asked for this.", "I'm running a small company."),
+    "Math": (
+        "I'm helping my daughter with homework.",
+        "I have an exam soon.",
+        "I'd like to double-check a result.",
+    ),
+    "Business": (
+        "We have a meeting in an hour.",
+        "My manager asked for this.",
+        "I'm running a small company.",
+    ),
     "Gaming": ("We're about to start a campaign.", "I'm designing a game.", "My friends are waiting online."),
     "Music": ("I'm practising for a gig.", "I'm learning an instrument.", "We're arranging a song."),
     "Commerce": ("I'm shopping for gifts.", "I run an online store.", "I'm comparing offers."),
-    "Environment": ("I'm trying to live greener.", "We're writing a sustainability report.", "I like to plan ahead."),
+    "Environment": (
+        "I'm trying to live greener.",
+        "We're writing a sustainability report.",
+        "I like to plan ahead.",
+    ),
     "Education": ("The semester is about to start.", "I'm teaching a class.", "I'm studying tonight."),
     "Communication": ("I've got a busy day.", "I need to get the word out.", "Let me get this off my list."),
     "Lifestyle": ("I'm trying to get organised.", "Guests arrive tonight.", "I've had a long day."),
@@ -30,7 +62,15 @@ CONTEXTS = {
     "Other": ("I have a small request.", "I was wondering about something.", "Here is an odd one."),
     "Science": ("I'm writing up a lab report.", "We have a physics test.", "I'm curious about science."),
 }
-_OPENERS = ("Please ", "Could you ", "Can you ", "Would you please ", "I need you to ", "I want you to ", "Can you please ")
+_OPENERS = (
+    "Please ",
+    "Could you ",
+    "Can you ",
+    "Would you please ",
+    "I need you to ",
+    "I want you to ",
+    "Can you please ",
+)
 _GREETINGS = ("Hi, ", "Hello, ", "Hey, ", "Hi there, ", "Quick request: ", "Hey there! ")
 _NEXT = ("Then ", "Also, ", "Next, ", "After that, ", "Additionally, ", "And ", "Besides that, ")
 _MORE = ("Also, ", "And ", "Additionally, ", "One more thing: ", "Besides that, ")
@@ -61,15 +101,18 @@ def _plain_verb(pieces: list[Piece]) -> bool:
 
 
 _VERBS = set(
-    "add analyze arrange assess assign balance bill book build calculate call cancel categorize change check "
-    "choose classify clean compare compute convert count create decide decode delete describe design detect "
-    "determine draw draft encode encrypt estimate evaluate exchange extract fetch file fill filter find flag "
-    "forecast format generate get give grade group hash identify invite invoice issue join keep let line list "
-    "log look make mark measure merge multiply name normalize open order pack parse pick plan play plot post "
-    "predict prepare project publish pull put quote rank rate recommend record remind remove render report "
-    "request reserve resize restart reverse rewrite roll round run save scale schedule score search send set "
-    "share shift show simulate solve sort split start subscribe suggest sum summarize switch tell test track "
-    "translate transpose turn update validate verify work write".split()
+    (
+        "add analyze arrange assess assign balance bill book build calculate call cancel categorize "
+        "change check choose classify clean compare compute convert count create decide decode delete "
+        "describe design detect determine draft draw encode encrypt estimate evaluate exchange extract "
+        "fetch file fill filter find flag forecast format generate get give grade group hash identify "
+        "invite invoice issue join keep let line list log look make mark measure merge multiply name "
+        "normalize open order pack parse pick plan play plot post predict prepare project publish pull "
+        "put quote rank rate recommend record remind remove render report request reserve resize restart "
+        "reverse rewrite roll round run save scale schedule score search send set share shift show "
+        "simulate solve sort split start subscribe suggest sum summarize switch tell test track "
+        "translate transpose turn update validate verify work write "
+    ).split()
 )
 
 
@@ -82,7 +125,12 @@ def single(pieces: list[Piece], category: str, rng: random.Random) -> list[Piece
         asks = opener.startswith(("Could", "Can", "Would"))
         pieces = [(opener, False), *_lowered(pieces), ("?" if asks else ".", False)]
     elif shape == "imperative":
-        pieces = [*pieces, (rng.choice((".", ".", "", "!", ", please.", "")), False)]
+        endings = (
+            (".", ".", "", "!", "")
+            if any("lease" in text for text, _ in pieces)
+            else (".", ".", "!", ", please.", "")
+        )
+        pieces = [*pieces, (rng.choice(endings), False)]
     front = rng.random()
     if front < 0.1:
         pieces = [(rng.choice(CONTEXTS[category]) + " ", False), *pieces] if category in CONTEXTS else pieces
@@ -130,7 +178,7 @@ def joined(sentences: list[list[Piece]], category: str, rng: random.Random) -> l
 
 
 def noise(pieces: list[Piece], rng: random.Random) -> list[Piece]:
-    """Prose as people type it: lower case, a misspelled word or two, no final mark. Slots stay as they are."""
+    """Prose as people type it: lower case, a misspelled word or two, no final mark; slots stay."""
     form = rng.random()
     result = list(pieces)
     if form < 0.45:

@@ -24,8 +24,8 @@ from xlam_lib.synthesis.checks import (
     semantic_check,
 )
 from xlam_lib.synthesis.execute import DEFAULT_REGISTRY, Limits, Outcome, Pool
-from xlam_lib.synthesis.samples import STYLES, Sample
 from xlam_lib.synthesis.sampler import generate
+from xlam_lib.synthesis.samples import STYLES, Sample
 
 BATCH = 512
 
@@ -131,7 +131,9 @@ def synthesize(
     total = Counts()
 
     def verified(pool: Pool) -> Iterator[Trajectory]:
-        source = generate(count, seed=seed, **settings) if samples is None else itertools.islice(samples, count)
+        source = (
+            generate(count, seed=seed, **settings) if samples is None else itertools.islice(samples, count)
+        )
         for sample, fault, record in check_all(source, pool):
             stage = fault.stage if fault else "verified"
             counts.setdefault(sample.style, Counts()).add(stage)
@@ -154,7 +156,9 @@ def synthesize(
             paths = {name: folder / name for name in ("verified.jsonl", "rejected.jsonl", "funnel.json")}
             write_jsonl(paths["verified.jsonl"], verified(pool))
             write_jsonl(paths["rejected.jsonl"], rejected)
-    funnel = Funnel(counts, total, {stage: dict(sorted(told.items())) for stage, told in sorted(reasons.items())})
+    funnel = Funnel(
+        counts, total, {stage: dict(sorted(told.items())) for stage, told in sorted(reasons.items())}
+    )
     if out is not None:
         write_json(paths["funnel.json"], {"rows": funnel.rows(), "reasons": funnel.reasons})
     return Result(funnel, kept, rejected, paths)

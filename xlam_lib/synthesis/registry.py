@@ -133,7 +133,9 @@ def _check(function: Function) -> None:
         raise SchemaError(f"{where}: slots {sorted(drawn - parameters.keys())} are no parameters of it")
     for template in (*function.asks, *function.missing):
         if template.slots - drawn:
-            raise SchemaError(f"{where}: {template.source!r} has slots without values {template.slots - drawn}")
+            raise SchemaError(
+                f"{where}: {template.source!r} has slots without values {template.slots - drawn}"
+            )
     for template in function.asks:
         if required - template.certain:
             raise SchemaError(f"{where}: {template.source!r} lacks {sorted(required - template.certain)}")
@@ -157,6 +159,8 @@ def tool_of(call: Callable[..., Any], name: str = "") -> Tool:
     hints = typing.get_type_hints(call)
     parameters: dict[str, dict[str, Any]] = {}
     for parameter in inspect.signature(call).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            continue  # a hidden function that takes whatever it is sent
         where = f"function {name!r}, parameter {parameter.name!r}"
         if parameter.name not in hints:
             raise SchemaError(f"{where}: has no type; annotate it")
@@ -207,11 +211,13 @@ def _schema(kind: Any, where: str) -> dict[str, Any]:
     if typing.is_typeddict(kind):
         descriptions = _docstring(kind)[1]
         properties = {}
-        for name, child in typing.get_type_hints(kind).items():
+        # Not __required_keys__: it is wrong where annotations are strings.
+        for name, child in typing.get_type_hints(kind, include_extras=True).items():
+            optional = typing.get_origin(child) is typing.NotRequired
             properties[name] = {
-                **_schema(child, where),
+                **_schema(typing.get_args(child)[0] if optional else child, where),
                 "description": descriptions.get(name, ""),
-                "required": name in kind.__required_keys__,
+                "required": not optional,
             }
         return {"type": "object", "properties": properties}
     raise SchemaError(f"{where}: type {kind!r} has no counterpart in JSON Schema; use a simpler one")
@@ -220,6 +226,7 @@ def _schema(kind: Any, where: str) -> dict[str, Any]:
 def value_fault(value: Any, schema: Mapping[str, Any], path: str) -> tuple[str, str] | None:
     """What is wrong with a JSON value under a schema, as (reason, detail), or None; any depth."""
     kind = schema.get("type")
+    inner: Any = value
     if kind == "string":
         fits = isinstance(value, str)
     elif kind == "integer":
@@ -239,14 +246,14 @@ def value_fault(value: Any, schema: Mapping[str, Any], path: str) -> tuple[str, 
     if "enum" in schema and value not in schema["enum"]:
         return "value outside the enum", f"{path}: {value!r} is not one of {schema['enum']}"
     if kind == "array" and isinstance(schema.get("items"), dict):
-        for index, item in enumerate(value):
+        for index, item in enumerate(inner):
             fault = value_fault(item, schema["items"], f"{path}[{index}]")
             if fault:
                 return fault
     elif kind == "object" and "properties" in schema:
-        return arguments_fault(value, schema["properties"], path)
+        return arguments_fault(inner, schema["properties"], path)
     elif kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-        for key, item in value.items():
+        for key, item in inner.items():
             fault = value_fault(item, schema["additionalProperties"], f"{path}.{key}")
             if fault:
                 return fault

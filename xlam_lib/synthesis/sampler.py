@@ -22,7 +22,9 @@ from xlam_lib.synthesis import phrasing
 from xlam_lib.synthesis.corrupt import KINDS, plant
 from xlam_lib.synthesis.grammar import Piece, render, text_of
 from xlam_lib.synthesis.library import LIBRARY
-from xlam_lib.synthesis.mask import MASKS, Masked, mask
+from xlam_lib.synthesis.mask import MASKS, Masked
+from xlam_lib.synthesis.mask import dress as dress_tool
+from xlam_lib.synthesis.mask import mask as mask_tools
 from xlam_lib.synthesis.registry import Function, Registry
 from xlam_lib.synthesis.samples import STYLES, Sample, Slot
 
@@ -60,6 +62,7 @@ def generate(
     irrelevant: float = 0.15,
     mask: float = 0.0,
     noise: float = 0.08,
+    dress: float = 0.3,
     corrupt: float = 0.0,
     corrupt_kinds: tuple[str, ...] = KINDS,
     start: int = 0,
@@ -77,6 +80,8 @@ def generate(
         Share whose tools are renamed; half of them by style, half neutrally.
     noise
         Share whose prose is misspelled or in lower case.
+    dress
+        Share whose tools' defaults and enums are told in the descriptions, as other providers do.
     corrupt, corrupt_kinds
         Share with a planted error, and its kinds (see :mod:`xlam_lib.synthesis.corrupt`).
     start
@@ -89,14 +94,20 @@ def generate(
     ProfileError
         A style or kind is unknown, a share outside 0 to 1, or the registry has no query templates.
     """
-    weights = dict.fromkeys(STYLES[:4], 1.0) if styles is None else dict(styles)
+    weights: dict[str, float] = {style: 1.0 for style in STYLES[:4]} if styles is None else dict(styles)
     for name in weights:
         if name not in STYLES[:4]:
             raise ProfileError(f"styles: {name!r} is unknown; choose among {', '.join(STYLES[:4])}")
     for name in corrupt_kinds:
         if name not in KINDS:
             raise ProfileError(f"corrupt_kinds: {name!r} is unknown; choose among {', '.join(KINDS)}")
-    for name, share in (("irrelevant", irrelevant), ("mask", mask), ("noise", noise), ("corrupt", corrupt)):
+    for name, share in (
+        ("irrelevant", irrelevant),
+        ("mask", mask),
+        ("noise", noise),
+        ("dress", dress),
+        ("corrupt", corrupt),
+    ):
         if not 0 <= share <= 1:
             raise ProfileError(f"{name}: is {share}; give a share between 0 and 1")
     if irrelevant < 1 and sum(weights.values()) <= 0:
@@ -105,7 +116,7 @@ def generate(
     if len(index.askable) < 2:
         raise ProfileError("registry: fewer than two functions have query templates; give some `asks`")
     for position in range(start, start + count):
-        yield _sample(position, seed, weights, irrelevant, mask, noise, corrupt, corrupt_kinds, index)
+        yield _sample(position, seed, weights, irrelevant, mask, noise, dress, corrupt, corrupt_kinds, index)
 
 
 @lru_cache(maxsize=64)
@@ -120,6 +131,7 @@ def _sample(
     irrelevant: float,
     masked: float,
     noisy: float,
+    dressed: float,
     corrupt: float,
     corrupt_kinds: tuple[str, ...],
     index: _Index,
@@ -138,7 +150,10 @@ def _sample(
         note, calls, pieces, tools = _irrelevant(function, rng, index)
     elif style in ("simple", "multiple"):
         calls, pieces = _one_call(function, rng)
-        tools = [function, *(_distractors([function], rng.randint(1, 4), rng, index) if style == "multiple" else ())]
+        tools = [
+            function,
+            *(_distractors([function], rng.randint(1, 4), rng, index) if style == "multiple" else ()),
+        ]
     elif style == "parallel":
         calls, pieces = _parallel(function, rng)
         tools = [function]
@@ -149,10 +164,13 @@ def _sample(
         pieces = phrasing.noise(pieces, rng)
     rng.shuffle(tools)
     offered = [tool.tool for tool in tools]
+    if rng.random() < dressed:
+        offered = [dress_tool(tool, rng) for tool in offered]
     way = rng.choice(MASKS) if rng.random() < masked else ""
-    renamed = mask(offered, way, rng) if way else Masked(offered, {}, {})
+    renamed = mask_tools(offered, way, rng) if way else Masked(offered, {}, {})
     sample = _assembled(position, style, category, calls, pieces, renamed)
     sample.note, sample.masked, sample.noisy = note, way, is_noisy
+    sample.functions = sample.functions or [function.name]
     if rng.random() < corrupt:
         sample = plant(sample, rng.choice(corrupt_kinds), rng, {f.name: f for f in index.every})
     return sample

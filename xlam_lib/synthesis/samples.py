@@ -29,7 +29,8 @@ class Sample(msgspec.Struct, forbid_unknown_fields=True):
     index
         Its place in the run; with the seed it determines everything else.
     style, category, functions
-        The query style, the category drawn, and the executable names the query asks for.
+        The query style, the category drawn, and the executable names the query is about (asks for, unless
+        it is irrelevant).
     answer
         The raw text of the answer, ``{"query": ..., "answers": [...]}``, as a generator would write it.
     slots

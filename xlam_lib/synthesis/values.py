@@ -14,9 +14,7 @@ from typing import Any
 from xlam_lib.synthesis.grammar import Draw, parse, render, text_of
 
 _WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_MONTHS = ("January February March April May June July August September October November December").split()
 
 
 def grouped(value: float | int) -> str:

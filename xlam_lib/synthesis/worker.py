@@ -11,7 +11,8 @@ Layers, outermost first, each independent of the others:
 2. *Kernel isolation* where it is allowed: a network namespace of its own with no interface up
    (``unshare``). ``no_new_privs`` is set and the process dies with its parent.
 3. *Audit hook* (Python's own): raises on sockets, on opening files for writing, on changing the file
-   system, on starting processes or threads, on foreign code by ``ctypes`` and on signals to others.
+   system, on starting processes, on foreign code by ``ctypes`` and on signals to others. Threads have
+   no audit event in Python 3.11, so the functions that start one are replaced by one that raises.
    It cannot be removed, yet it binds Python code only: a function that already holds native code
    could pass it, so library code is trusted to be Python, and only its *arguments* come from a model.
 4. *Channels*: requests and answers use private descriptors; descriptors 0-2 point at ``/dev/null``,
@@ -22,6 +23,7 @@ The parent adds the wall-clock limit of each call (:mod:`xlam_lib.synthesis.exec
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import importlib
@@ -29,6 +31,7 @@ import json
 import os
 import resource
 import sys
+import threading
 from typing import Any
 
 from xlam_lib.synthesis.registry import Registry, arguments_fault
@@ -71,6 +74,10 @@ def _guard(event: str, arguments: tuple[Any, ...]) -> None:
         raise PermissionError(f"blocked: {event}")
 
 
+def _no_threads(*_: object, **__: object) -> None:
+    raise PermissionError("blocked: starting a thread")
+
+
 def _detail(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
@@ -81,9 +88,10 @@ def _answer(registry: Registry, request: Any, cap: int) -> bytes:
         function = registry.find(name)
         if function is None:
             return _failed("undefined function invoked", f"{name!r} is not in the registry")
-        fault = arguments_fault(arguments, function.tool.parameters, name)
-        if fault:
-            return _failed(*fault)
+        if name not in registry.hidden:  # those stand in for broken services and take anything
+            fault = arguments_fault(arguments, function.tool.parameters, name)
+            if fault:
+                return _failed(*fault)
         result = function.call(**arguments)
     except MemoryError:
         return _failed("memory limit exceeded", "MemoryError")
@@ -121,8 +129,8 @@ def main(arguments: list[str]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    module, _, attribute = source.partition(":")
-    registry = getattr(importlib.import_module(module), attribute)
+    package, _, attribute = source.partition(":")
+    registry = getattr(importlib.import_module(package), attribute)
     os.dup2(null, 2)  # only now, so that a failed import still says why
     os.chdir("/")
     isolated = _isolate_network()
@@ -141,6 +149,12 @@ def main(arguments: list[str]) -> None:
             _guard(event, values)
 
     sys.addaudithook(hook)
+    for module, name in (
+        (_thread, "start_new_thread"),
+        (_thread, "start_new"),
+        (threading, "_start_new_thread"),
+    ):
+        setattr(module, name, _no_threads)
     for line in requests:
         batch = json.loads(line)
         used = usage(resource.RUSAGE_SELF)

@@ -15,7 +15,7 @@ from typing import Any
 from xlam_lib.errors import TrainingError
 from xlam_lib.inference import best_device
 from xlam_lib.preferences import Pair
-from xlam_lib.records import write_json
+from xlam_lib.records import read_json, write_json
 from xlam_lib.train import common
 
 _KEYS = ("loss", "learning_rate", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
@@ -134,6 +134,10 @@ def train(
     seconds = time.time() - started
     log: list[dict[str, Any]] = common.history(trainer.state, _KEYS)
     trainer.model.save_pretrained(out)
+    # The adapter's card and base path name this machine's folders; the run's own layout says the same.
+    (out / "README.md").unlink(missing_ok=True)
+    adapter = read_json(out / "adapter_config.json", dict[str, Any])
+    write_json(out / "adapter_config.json", adapter | {"base_model_name_or_path": "models/sft"})
     write_json(out / "history.json", log)
     write_json(out / "settings.json", asdict(settings) | {"pairs": len(rows), "over_long": over})
     return Outcome(log, trainer.state.global_step, len(rows), over, seconds)

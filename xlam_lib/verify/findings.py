@@ -68,7 +68,7 @@ class Repair(msgspec.Struct, frozen=True):
     before, after
         The name or value as it was and as it is now.
     removed
-        Whether the argument was taken out instead (``null`` for an optional argument); ``after`` is null.
+        Whether the argument was taken out instead (an optional one of null or ``""``); ``after`` is null.
     """
 
     error: str

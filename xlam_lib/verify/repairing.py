@@ -2,7 +2,8 @@
 
 A conversion must lose nothing: ``"5"`` to 5, ``"[1, 2]"`` to a list, ``"true"`` to true, 5 to ``"5"``, 5.0
 to 5; but not ``"007"`` to 7, ``"5 km"`` to 5, 5.5 to an integer or 1 to true. A name is mended when
-:mod:`xlam_lib.verify.names` finds exactly one listed name near it that the call has not used already.
+:mod:`xlam_lib.verify.names` finds exactly one listed name near it that the call has not used already. An
+optional argument of null or "", where neither fits its schema, says that it is not given and is taken out.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from xlam_lib.formats import ParseError, load_json
 from xlam_lib.schema import Step, Tool, ToolCall, Trajectory, type_matches
 from xlam_lib.verify.findings import HALLUCINATED_NAME, INCORRECT_TYPE, NOT_IN_ENUM, Repair
 from xlam_lib.verify.names import near_names
-from xlam_lib.verify.structure import accepts_null, in_enum, is_closed
+from xlam_lib.verify.structure import accepts_null, check_value, choices_of, in_enum, is_closed
 
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?")
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,18})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?")
 _UNCHANGED = object()
 
 Note = Callable[..., None]  # error, path, before, after, removed=False
@@ -45,7 +46,12 @@ def repair(trajectory: Trajectory) -> tuple[Trajectory, list[Repair]]:
             def note(error, path, before, after, removed=False, *, step_id=step.step_id, index=index):
                 repairs.append(Repair(error, step_id, index, path, before, after, removed))
 
-            calls.append(_repair_call(call, tools, note))
+            # One change can make room for another (a name becomes free), so go on until nothing changes.
+            count = -1
+            while count < len(repairs):
+                count = len(repairs)
+                call = _repair_call(call, tools, note)
+            calls.append(call)
         steps.append(Step(step.step_id, step.thought, calls, step.next_observation, step.user_input))
     if not repairs:
         return trajectory, []
@@ -77,37 +83,47 @@ def _repair_object(
                 name = near[0]
         schema = parameters.get(name)
         if isinstance(schema, Mapping):
-            if value is None and not (_takes_null(schema) or schema.get("required") is True):
-                note(INCORRECT_TYPE, here, None, None, True)
-                continue
+            if value in (None, "") and schema.get("required") is not True:
+                misfits = list(check_value(value, schema, here))
+                if misfits:
+                    note(misfits[0][0], here, value, None, True)
+                    continue
             value = _repair_value(value, schema, here, note)
         result[name] = value
     return result
 
 
-def _takes_null(schema: Mapping[str, Any]) -> bool:
-    return accepts_null(schema) or type_matches(None, schema)
-
-
 def _repair_value(value: Any, schema: Mapping[str, Any], path: str, note: Note) -> Any:
     if not type_matches(value, schema) and not (value is None and accepts_null(schema)):
         converted = _converted(value, schema)
-        if converted is _UNCHANGED:
+        if converted is _UNCHANGED or _breaks_enum(_respelled(converted, schema), schema):
             return value
         note(INCORRECT_TYPE, path, value, converted)
         value = converted
-    choices = schema.get("enum")
-    if isinstance(value, str) and isinstance(choices, list) and not in_enum(value, choices):
-        same = [c for c in choices if isinstance(c, str) and _bare(c) == _bare(value)]
-        if len(same) == 1:
-            note(NOT_IN_ENUM, path, value, same[0])
-            return same[0]
+    respelled = _respelled(value, schema)
+    if respelled is not value:
+        note(NOT_IN_ENUM, path, value, respelled)
+        return respelled
     items, properties = schema.get("items"), schema.get("properties")
     if isinstance(value, list) and isinstance(items, Mapping):
         return [_repair_value(item, items, f"{path}[{i}]", note) for i, item in enumerate(value)]
     if isinstance(value, dict) and isinstance(properties, Mapping) and properties:
         return _repair_object(value, properties, path, is_closed(schema), note)
     return value
+
+
+def _respelled(value: Any, schema: Mapping[str, Any]) -> Any:
+    """The one choice of the enumeration that has the value's letters, or the value itself."""
+    choices = choices_of(schema, value)
+    if not isinstance(value, str) or choices is None or in_enum(value, choices):
+        return value
+    same = [choice for choice in choices if isinstance(choice, str) and _bare(choice) == _bare(value)]
+    return same[0] if len(same) == 1 else value
+
+
+def _breaks_enum(value: Any, schema: Mapping[str, Any]) -> bool:
+    choices = choices_of(schema, value)
+    return choices is not None and not isinstance(value, list) and not in_enum(value, choices)
 
 
 def _bare(text: str) -> str:

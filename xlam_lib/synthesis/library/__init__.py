@@ -16,4 +16,15 @@ from xlam_lib.synthesis.library import (
 )
 from xlam_lib.synthesis.library.base import LIBRARY
 
-__all__ = ["LIBRARY", "commerce", "data", "finance", "leisure", "math", "science", "society", "technology", "travel"]
+__all__ = [
+    "LIBRARY",
+    "commerce",
+    "data",
+    "finance",
+    "leisure",
+    "math",
+    "science",
+    "society",
+    "technology",
+    "travel",
+]

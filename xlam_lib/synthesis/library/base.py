@@ -13,7 +13,7 @@ api = LIBRARY.api
 
 
 def steady(low: float, high: float, *key: object, digits: int = 0) -> float:
-    """A number between ``low`` and ``high`` that depends only on ``key``: a stand-in for a service's answer."""
+    """A number from ``low`` to ``high`` that depends only on ``key``: a stand-in for a service's answer."""
     digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
     share = int.from_bytes(digest[:6], "big") / (1 << 48)
     value = low + share * (high - low)

@@ -20,10 +20,10 @@ from xlam_lib.synthesis.values import (
     one,
     pair,
     percent,
+    plain,
     quoted,
     table,
     whole,
-    plain,
 )
 
 _CURRENCIES = [
@@ -46,7 +46,11 @@ _TICKERS = {
 @api(
     "Finance",
     "exchange_money",
-    slots={"amount": decimal(5, 9000, 2), "source,target": pair(one(_CURRENCIES)), "fee_percent": percent(0.5, 4)},
+    slots={
+        "amount": decimal(5, 9000, 2),
+        "source,target": pair(one(_CURRENCIES)),
+        "fee_percent": percent(0.5, 4),
+    },
     asks=[
         "Convert <{amount} {source} to {target}>[ with a fee of {fee_percent}]",
         "How much is <{amount} {source} in {target}>[ after a {fee_percent} fee]?",
@@ -54,7 +58,10 @@ _TICKERS = {
         "Please exchange <{amount} {source} into {target}>[, charging {fee_percent}]",
         "I have {amount} {source} left from my trip. What would I get in {target}[ if the bank keeps {fee_percent}]?",
     ],
-    missing=["Convert {amount} {source} to another currency", "How many {target} would I get for my savings?"],
+    missing=[
+        "Convert {amount} {source} to another currency",
+        "How many {target} would I get for my savings?",
+    ],
     bad=("source", "XXQ"),
 )
 def exchange_money(amount: float, source: str, target: str, fee_percent: float = 0.0) -> float:
@@ -73,7 +80,11 @@ def exchange_money(amount: float, source: str, target: str, fee_percent: float =
 @api(
     "Finance",
     "loan.monthly_payment",
-    slots={"principal": money(2000, 400000, 0.05), "annual_rate": percent(1, 12, 0.25), "years": whole(2, 30)},
+    slots={
+        "principal": money(2000, 400000, 0.05),
+        "annual_rate": percent(1, 12, 0.25),
+        "years": whole(2, 30),
+    },
     asks=[
         "What is the monthly payment on a loan of <{principal} at {annual_rate} over {years} years>?",
         "Calculate my monthly installment for <a {years}-year loan of {principal} at {annual_rate} interest>",
@@ -81,7 +92,10 @@ def exchange_money(amount: float, source: str, target: str, fee_percent: float =
         "I want to borrow {principal} for {years} years at {annual_rate} annual interest. How much would I pay each month?",
         "Work out the monthly rate to repay <{principal} borrowed at {annual_rate} for {years} years>",
     ],
-    missing=["What is the monthly payment on a loan of {principal} at {annual_rate}?", "What would my loan cost me a month over {years} years?"],
+    missing=[
+        "What is the monthly payment on a loan of {principal} at {annual_rate}?",
+        "What would my loan cost me a month over {years} years?",
+    ],
     bad=("years", 0),
 )
 def monthly_payment(principal: float, annual_rate: float, years: int) -> float:
@@ -103,9 +117,15 @@ def monthly_payment(principal: float, annual_rate: float, years: int) -> float:
     slots={
         "initial_amount": money(100, 60000),
         "return_rate": fraction(1, 12, 0.5),
-        "years": whole(1, 40),
+        "years": whole(2, 40),
         "monthly_deposit": money(20, 900, 0.0),
-        "compounding": enum({"yearly": ("yearly", "annually"), "quarterly": ("quarterly", "every quarter"), "monthly": ("monthly", "every month")}),
+        "compounding": enum(
+            {
+                "yearly": ("yearly", "annually"),
+                "quarterly": ("quarterly", "every quarter"),
+                "monthly": ("monthly", "every month"),
+            }
+        ),
     },
     asks=[
         "How much will <{initial_amount} be worth after {years} years at a return of {return_rate}>[ with {monthly_deposit} added each month][, compounded {compounding}]?",
@@ -114,7 +134,10 @@ def monthly_payment(principal: float, annual_rate: float, years: int) -> float:
         "Investment forecast: <{initial_amount}, {return_rate} return, {years} years>[, compounded {compounding}]",
         "Estimate the final value if I invest <{initial_amount} for {years} years at {return_rate}>[, with deposits of {monthly_deposit} per month]",
     ],
-    missing=["How much will {initial_amount} be worth after {years} years?", "Project the growth of my savings at {return_rate}"],
+    missing=[
+        "How much will {initial_amount} be worth after {years} years?",
+        "Project the growth of my savings at {return_rate}",
+    ],
 )
 def project_investment_growth(
     initial_amount: float,
@@ -143,7 +166,13 @@ def project_investment_growth(
     "getStockQuote",
     slots={
         "symbol": one(list(_TICKERS)),
-        "field": enum({"price": ("price", "share price"), "volume": ("trading volume", "volume"), "market_cap": ("market cap", "market capitalization")}),
+        "field": enum(
+            {
+                "price": ("price", "share price"),
+                "volume": ("trading volume", "volume"),
+                "market_cap": ("market cap", "market capitalization"),
+            }
+        ),
         "on_date": date(2023, 2025),
     },
     asks=[
@@ -168,7 +197,11 @@ def get_stock_quote(
     if symbol not in _TICKERS:
         raise ValueError(f"unknown symbol {symbol!r}")
     scale = {"price": 300, "volume": 5_000_000, "market_cap": 90_000_000_000}[field]
-    return {"symbol": symbol, "company": _TICKERS[symbol], field: steady(scale / 10, scale, symbol, on_date, field, digits=2)}
+    return {
+        "symbol": symbol,
+        "company": _TICKERS[symbol],
+        field: steady(scale / 10, scale, symbol, on_date, field, digits=2),
+    }
 
 
 @api(
@@ -176,7 +209,13 @@ def get_stock_quote(
     "split_household_budget",
     slots={
         "income": money(1500, 12000, 0.1),
-        "expenses": table("{key} {value}", one(["rent", "groceries", "transport", "insurance", "childcare", "utilities", "phone"]), whole(20, 1500, 10, words=False), 2, 4),
+        "expenses": table(
+            "{key} {value}",
+            one(["rent", "groceries", "transport", "insurance", "childcare", "utilities", "phone"]),
+            whole(20, 1500, 10, words=False),
+            2,
+            4,
+        ),
         "savings_goal": money(50, 1500, 0.0),
     },
     asks=[
@@ -218,7 +257,10 @@ def split_household_budget(income: float, expenses: dict[str, float], savings_go
     missing=["How much capital gains tax do I owe on shares sold for {sale_price}?"],
 )
 def capital_gains_tax(
-    purchase_price: float, sale_price: float, holding_months: int, bracket: Literal["low", "middle", "high"] = "middle"
+    purchase_price: float,
+    sale_price: float,
+    holding_months: int,
+    bracket: Literal["low", "middle", "high"] = "middle",
 ) -> float:
     """Estimate the tax on the gain from selling an asset.
 
@@ -240,7 +282,14 @@ def capital_gains_tax(
         "amount": money(80, 9000),
         "due_date": date(2025, 2027),
         "tax_rate": percent(5, 25, 1),
-        "notes": quoted(["Thank you for your business", "Second reminder", "Payment by bank transfer only", "Includes travel costs"]),
+        "notes": quoted(
+            [
+                "Thank you for your business",
+                "Second reminder",
+                "Payment by bank transfer only",
+                "Includes travel costs",
+            ]
+        ),
     },
     asks=[
         "Create an invoice <for {customer} over {amount}, due {due_date}>[ with {tax_rate} tax][ and the note {notes}]",
@@ -251,7 +300,9 @@ def capital_gains_tax(
     ],
     missing=["Create an invoice for {customer}", "Send an invoice of {amount}, due {due_date}"],
 )
-def create_invoice(customer: str, amount: float, due_date: str, tax_rate: float = 0.0, notes: str = "") -> dict:
+def create_invoice(
+    customer: str, amount: float, due_date: str, tax_rate: float = 0.0, notes: str = ""
+) -> dict:
     """Create an invoice for a customer.
 
     customer: Name of the company or person who pays.
@@ -261,13 +312,22 @@ def create_invoice(customer: str, amount: float, due_date: str, tax_rate: float 
     notes: Free text printed at the bottom.
     """
     number = int(steady(1000, 9999, customer, amount, due_date))
-    return {"invoice": f"INV-{number}", "customer": customer, "total": round(amount * (1 + tax_rate / 100), 2), "notes": notes}
+    return {
+        "invoice": f"INV-{number}",
+        "customer": customer,
+        "total": round(amount * (1 + tax_rate / 100), 2),
+        "notes": notes,
+    }
 
 
 @api(
     "Business",
     "breakEvenUnits",
-    slots={"fixed_costs": money(1000, 90000, 0.0), "unit_price": money(10, 190), "unit_cost": decimal(1, 9, 2)},
+    slots={
+        "fixed_costs": money(1000, 90000, 0.0),
+        "unit_price": money(10, 190),
+        "unit_cost": decimal(1, 9, 2),
+    },
     asks=[
         "How many units must we sell to break even with <fixed costs of {fixed_costs}, a price of {unit_price} and a unit cost of {unit_cost}>?",
         "Find the break-even point for <fixed costs {fixed_costs}, price {unit_price}, cost per unit {unit_cost}>",
@@ -295,8 +355,15 @@ def break_even_units(fixed_costs: float, unit_price: float, unit_cost: float) ->
     slots={
         "employee": one(FULL_NAMES),
         "start_date": date(2025, 2026),
-        "days": whole(1, 20),
-        "kind": enum({"vacation": ("vacation", "holiday"), "sick": ("sick leave", "sickness"), "parental": "parental leave", "unpaid": "unpaid leave"}),
+        "days": whole(2, 20),
+        "kind": enum(
+            {
+                "vacation": ("vacation", "holiday"),
+                "sick": ("sick leave", "sickness"),
+                "parental": "parental leave",
+                "unpaid": "unpaid leave",
+            }
+        ),
         "half_day": flag(["starting with a half day"], ["starting with a full day"]),
     },
     asks=[
@@ -323,7 +390,11 @@ def request_leave(
     kind: The kind of leave.
     half_day: Whether the first day is only a half day.
     """
-    return {"request": f"LR{int(steady(100, 999, employee, start_date))}", "days": days - 0.5 * half_day, "kind": kind}
+    return {
+        "request": f"LR{int(steady(100, 999, employee, start_date))}",
+        "days": days - 0.5 * half_day,
+        "kind": kind,
+    }
 
 
 @api(
@@ -331,8 +402,13 @@ def request_leave(
     "forecast_sales",
     slots={
         "history": measurements(20, 900, (4, 7)),
-        "periods": whole(1, 6),
-        "method": enum({"moving_average": ("a moving average", "the moving average method"), "linear": ("a linear trend", "linear regression")}),
+        "periods": whole(2, 6),
+        "method": enum(
+            {
+                "moving_average": ("a moving average", "the moving average method"),
+                "linear": ("a linear trend", "linear regression"),
+            }
+        ),
     },
     asks=[
         "Forecast our sales for the next {periods} months from <{history}>[ using {method}]",

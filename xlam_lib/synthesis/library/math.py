@@ -21,7 +21,10 @@ from xlam_lib.synthesis.values import decimal, enum, flag, items, matrix, measur
         "Ring area, <inner {inner_radius}, outer {outer_radius}>",
         "I'm cutting a washer with an inner radius of {inner_radius} and an outer radius of {outer_radius}. How much metal area remains[, to {decimals} decimals]?",
     ],
-    missing=["What is the area of a ring with an outer radius of {outer_radius}?", "Compute the area of a ring for me"],
+    missing=[
+        "What is the area of a ring with an outer radius of {outer_radius}?",
+        "Compute the area of a ring for me",
+    ],
 )
 def ring_area(inner_radius: float, outer_radius: float, decimals: int = 2) -> float:
     """Calculate the area between two concentric circles.
@@ -91,7 +94,9 @@ def solve_linear_system(coefficients: list[list[float]], constants: list[float])
     "statistics.summarize_values",
     slots={
         "values": measurements(1, 99, (4, 8)),
-        "measure": enum({"mean": ("mean", "average"), "median": "median", "stdev": "standard deviation", "range": "range"}),
+        "measure": enum(
+            {"mean": ("mean", "average"), "median": "median", "stdev": "standard deviation", "range": "range"}
+        ),
         "sample": flag(["treating them as a sample"], ["treating them as the whole population"]),
     },
     asks=[
@@ -103,6 +108,7 @@ def solve_linear_system(coefficients: list[list[float]], constants: list[float])
     ],
     missing=["What is the {measure} of my data?", "Calculate the {measure}"],
     bad=("values", []),
+    kin="average",
 )
 def summarize_values(
     values: list[float], measure: Literal["mean", "median", "stdev", "range"], sample: bool = True
@@ -173,7 +179,10 @@ def matrix_multiply(left: list[list[float]], right: list[list[float]]) -> list[l
     """
     if any(len(row) != len(right) for row in left):
         raise ValueError("shapes do not fit")
-    return [[sum(a * b for a, b in zip(row, col, strict=True)) for col in zip(*right, strict=True)] for row in left]
+    return [
+        [sum(a * b for a, b in zip(row, col, strict=True)) for col in zip(*right, strict=True)]
+        for row in left
+    ]
 
 
 @api(
@@ -181,7 +190,9 @@ def matrix_multiply(left: list[list[float]], right: list[list[float]]) -> list[l
     "convert_number_base",
     slots={
         "number": whole(10, 5000, words=False),
-        "base": enum({2: ("binary", "base 2"), 8: ("octal", "base 8"), 16: ("hexadecimal", "hex", "base 16")}),
+        "base": enum(
+            {2: ("binary", "base 2"), 8: ("octal", "base 8"), 16: ("hexadecimal", "hex", "base 16")}
+        ),
         "prefix": flag(["with the usual prefix", "including the prefix"], ["without any prefix"]),
     },
     asks=[
@@ -204,7 +215,6 @@ def convert_number_base(number: int, base: Literal[2, 8, 16], prefix: bool = Fal
     return digits if prefix else digits[2:]
 
 
-
 class Point(TypedDict):
     """A point in the plane.
 
@@ -216,7 +226,9 @@ class Point(TypedDict):
     y: float
 
 
-_POINT = record(["({x}, {y})", "({x}, {y})", "x={x}, y={y}"], x=whole(-40, 60, words=False), y=whole(-40, 60, words=False))
+_POINT = record(
+    ["({x}, {y})", "({x}, {y})", "x={x}, y={y}"], x=whole(-40, 60, words=False), y=whole(-40, 60, words=False)
+)
 
 
 @api(
@@ -236,7 +248,9 @@ _POINT = record(["({x}, {y})", "({x}, {y})", "x={x}, y={y}"], x=whole(-40, 60, w
     ],
     missing=["How far is the point {start} from the other point?"],
 )
-def point_distance(start: Point, end: Point, metric: Literal["euclidean", "manhattan"] = "euclidean") -> float:
+def point_distance(
+    start: Point, end: Point, metric: Literal["euclidean", "manhattan"] = "euclidean"
+) -> float:
     """Measure the distance between two points in the plane.
 
     start: The first point, with its x and y.

@@ -49,7 +49,9 @@ SURNAMES = (
     "Murphy Hughes Romero Andersson Bauer Singh Park Nguyen Ortiz Reid Vance Whitfield"
 ).split()
 
-FULL_NAMES = [f"{first} {last}" for index, first in enumerate(FIRST_NAMES) for last in SURNAMES[index % 7 :: 7]]
+FULL_NAMES = [
+    f"{first} {last}" for index, first in enumerate(FIRST_NAMES) for last in SURNAMES[index % 7 :: 7]
+]
 
 EMAILS = [
     f"{first.lower()}.{SURNAMES[index * 3 % len(SURNAMES)].lower()}@{domain}"
@@ -68,7 +70,8 @@ PRODUCTS = [
     "trail running shoes", "desk lamp", "mechanical keyboard", "water bottle", "backpack", "electric kettle",
     "monitor arm", "rain jacket", "office chair", "air purifier", "bluetooth speaker", "cast iron skillet",
     "hiking boots", "portable charger", "smart watch", "laptop sleeve", "camping tent", "bread maker",
-    "robot vacuum", "reading light", "board game", "phone case", "garden hose", "travel pillow", "bike helmet",
+    "robot vacuum", "reading light", "board game", "phone case", "garden hose", "travel pillow",
+    "bike helmet",
 ]  # fmt: skip
 
 LANGUAGES = (
@@ -89,7 +92,8 @@ SENTENCES = [
     "I love how quiet this dishwasher is", "Rain is expected in the north by evening",
     "The new library opens next month with free coffee", "Nobody told me the office was closed",
     "She sells sea shells by the sea shore", "Great value, fast delivery, would buy again",
-    "The hotel room was dirty and the breakfast was cold", "A journey of a thousand miles begins with one step",
+    "The hotel room was dirty and the breakfast was cold",
+    "A journey of a thousand miles begins with one step",
     "Data without context is only noise", "We ran out of time before the final question",
     "Please water the plants while I am away", "The concert was loud, late and absolutely brilliant",
     "Never trust a map that shows no scale", "Hello World", "My password is correct horse battery staple",
@@ -103,7 +107,8 @@ WORDS = (
 ).split()
 
 FILES = [
-    "/home/ana/report.pdf", "/var/log/syslog", "C:\\Users\\Tom\\notes.txt", "./data/train.csv", "photo_2024.jpg",
+    "/home/ana/report.pdf", "/var/log/syslog", "C:\\Users\\Tom\\notes.txt", "./data/train.csv",
+    "photo_2024.jpg",
     "backup.tar.gz", "/srv/www/index.html", "invoices/march.xlsx", "~/music/demo take 3.mp3", "README.md",
     "src/main.rs", "/etc/hosts", "slides/final_v2.pptx", "archive/2021/budget.ods", "/tmp/cache.db",
 ]  # fmt: skip

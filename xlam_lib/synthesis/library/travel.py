@@ -18,7 +18,13 @@ from xlam_lib.synthesis.values import clock, date, decimal, enum, flag, items, o
         "origin,destination": pair(one(CITIES)),
         "departure_date": date(2025, 2027),
         "passengers": whole(2, 9),
-        "cabin": enum({"economy": ("economy", "economy class", "coach"), "business": ("business class", "business"), "first": "first class"}),
+        "cabin": enum(
+            {
+                "economy": ("economy", "economy class", "coach"),
+                "business": ("business class", "business"),
+                "first": "first class",
+            }
+        ),
         "direct_only": flag(["non-stop only", "direct flights only"], ["stopovers are fine"]),
     },
     asks=[
@@ -29,7 +35,10 @@ from xlam_lib.synthesis.values import clock, date, decimal, enum, flag, items, o
         "Search for[ {cabin}] flights <leaving {origin} for {destination} on {departure_date}>[ for {passengers} people]",
         "We want to fly to {destination} from {origin} on {departure_date}[ with a group of {passengers}]. Please search for tickets[, {direct_only}].",
     ],
-    missing=["Find me a flight to {destination} on {departure_date}", "I want to fly from {origin} to {destination}. What is available?"],
+    missing=[
+        "Find me a flight to {destination} on {departure_date}",
+        "I want to fly from {origin} to {destination}. What is available?",
+    ],
 )
 def search_flights(
     origin: str,
@@ -52,7 +61,11 @@ def search_flights(
     key = (origin, destination, departure_date, cabin)
     factor = {"economy": 1, "business": 3, "first": 5}[cabin]
     return [
-        {"flight": f"{pick(('SK', 'QV', 'NT'), *key, n)}{int(steady(100, 999, *key, n))}", "stops": 0 if direct_only else n, "price": steady(90, 700, *key, n) * factor * passengers}
+        {
+            "flight": f"{pick(('SK', 'QV', 'NT'), *key, n)}{int(steady(100, 999, *key, n))}",
+            "stops": 0 if direct_only else n,
+            "price": steady(90, 700, *key, n) * factor * passengers,
+        }
         for n in range(2)
     ]
 
@@ -63,7 +76,7 @@ def search_flights(
     slots={
         "location": one(US_PLACES),
         "check_in": date(2025, 2026),
-        "nights": whole(1, 14),
+        "nights": whole(2, 14),
         "guests": whole(2, 6),
         "max_price": whole(60, 600, 5, words=False),
         "amenities": items(one(["pool", "gym", "parking", "breakfast", "spa", "pet friendly"]), 1, 3),
@@ -94,14 +107,25 @@ def find_rooms(
     max_price: Highest price for a night, in dollars.
     amenities: What the hotel must offer.
     """
-    offers = [{"hotel": f"{name} {location.split(',')[0]}", "price": steady(60, 400, name, location, check_in)} for name in ("Grand", "Garden Inn", "Station Lodge")]
-    return [{**offer, "total": offer["price"] * nights} for offer in offers if max_price is None or offer["price"] <= max_price]
+    offers = [
+        {"hotel": f"{name} {location.split(',')[0]}", "price": steady(60, 400, name, location, check_in)}
+        for name in ("Grand", "Garden Inn", "Station Lodge")
+    ]
+    return [
+        {**offer, "total": offer["price"] * nights}
+        for offer in offers
+        if max_price is None or offer["price"] <= max_price
+    ]
 
 
 @api(
     "Travel",
     "trainTimetable",
-    slots={"station_from,station_to": pair(one(CITIES)), "after": clock(), "first_class": flag(["first class"], ["second class"])},
+    slots={
+        "station_from,station_to": pair(one(CITIES)),
+        "after": clock(),
+        "first_class": flag(["first class"], ["second class"]),
+    },
     asks=[
         "When do trains leave <from {station_from} to {station_to}>[ after {after}]?",
         "Show the train timetable <from {station_from} to {station_to}>[, departing after {after}]",
@@ -109,9 +133,14 @@ def find_rooms(
         "I'd like to take the train from {station_from} to {station_to}[ some time after {after}]. Which ones are there?",
         "Get me the[ {first_class}] rail connections <between {station_from} and {station_to}>",
     ],
-    missing=["When does the next train to {station_to} leave?", "Show the train timetable[, departing after {after}]"],
+    missing=[
+        "When does the next train to {station_to} leave?",
+        "Show the train timetable[, departing after {after}]",
+    ],
 )
-def train_timetable(station_from: str, station_to: str, after: str = "00:00", first_class: bool = False) -> list[str]:
+def train_timetable(
+    station_from: str, station_to: str, after: str = "00:00", first_class: bool = False
+) -> list[str]:
     """List train departures between two cities.
 
     station_from: City the train leaves from.
@@ -120,7 +149,11 @@ def train_timetable(station_from: str, station_to: str, after: str = "00:00", fi
     first_class: Only trains with a first class.
     """
     hours = sorted({int(steady(5, 23, station_from, station_to, n, first_class)) for n in range(5)})
-    return [f"{hour:02d}:{int(steady(0, 59, hour, station_to)):02d}" for hour in hours if f"{hour:02d}" >= after[:2]]
+    return [
+        f"{hour:02d}:{int(steady(0, 59, hour, station_to)):02d}"
+        for hour in hours
+        if f"{hour:02d}" >= after[:2]
+    ]
 
 
 @api(
@@ -129,8 +162,15 @@ def train_timetable(station_from: str, station_to: str, after: str = "00:00", fi
     slots={
         "pickup_city": one(CITIES),
         "start_date": date(2025, 2026),
-        "days": whole(1, 21),
-        "vehicle": enum({"compact": ("compact car", "compact"), "suv": ("SUV",), "van": ("van", "minivan"), "motorbike": ("motorbike", "motorcycle")}),
+        "days": whole(2, 21),
+        "vehicle": enum(
+            {
+                "compact": ("compact car", "compact"),
+                "suv": ("SUV",),
+                "van": ("van", "minivan"),
+                "motorbike": ("motorbike", "motorcycle"),
+            }
+        ),
         "insurance": flag(["with full insurance", "with insurance"], ["without insurance"]),
         "driver_age": plain(21, 75),
     },
@@ -141,7 +181,10 @@ def train_timetable(station_from: str, station_to: str, after: str = "00:00", fi
         "What would a rental {vehicle} cost <in {pickup_city} from {start_date} for {days} days>[ {insurance}]?",
         "Rental {vehicle}, <{pickup_city}, {days} days from {start_date}>[, driver aged {driver_age}]",
     ],
-    missing=["Rent a {vehicle} in {pickup_city}", "I need a rental {vehicle} for {days} days from {start_date}"],
+    missing=[
+        "Rent a {vehicle} in {pickup_city}",
+        "I need a rental {vehicle} for {days} days from {start_date}",
+    ],
 )
 def rent_vehicle(
     pickup_city: str,
@@ -160,7 +203,11 @@ def rent_vehicle(
     insurance: Whether full insurance is included.
     driver_age: Age of the driver in years.
     """
-    rate = {"compact": 35, "suv": 70, "van": 85, "motorbike": 40}[vehicle] + 12 * insurance + 15 * (driver_age < 25)
+    rate = (
+        {"compact": 35, "suv": 70, "van": 85, "motorbike": 40}[vehicle]
+        + 12 * insurance
+        + 15 * (driver_age < 25)
+    )
     return {"total": rate * days, "reservation": f"RV{int(steady(1000, 9999, pickup_city, start_date))}"}
 
 
@@ -179,9 +226,23 @@ class Stop(TypedDict):
     "Travel",
     "plan_route",
     slots={
-        "start": record(["{city}", "{city} (staying {nights} nights)"], city=one(CITIES), nights=whole(1, 6, words=False)),
-        "finish": record(["{city}", "{city} (staying {nights} nights)"], city=one(CITIES), nights=whole(1, 6, words=False)),
-        "avoid": items(enum({"tolls": ("tolls", "toll roads"), "ferries": "ferries", "highways": ("highways", "motorways")}), 1, 2),
+        "start": record(
+            ["{city}", "{city} (staying {nights} nights)"], city=one(CITIES), nights=whole(2, 6, words=False)
+        ),
+        "finish": record(
+            ["{city}", "{city} (staying {nights} nights)"], city=one(CITIES), nights=whole(2, 6, words=False)
+        ),
+        "avoid": items(
+            enum(
+                {
+                    "tolls": ("tolls", "toll roads"),
+                    "ferries": "ferries",
+                    "highways": ("highways", "motorways"),
+                }
+            ),
+            1,
+            2,
+        ),
         "mode": enum({"car": ("by car",), "bicycle": ("by bicycle", "by bike"), "walking": ("on foot",)}),
     },
     asks=[
@@ -194,7 +255,10 @@ class Stop(TypedDict):
     missing=["Plan a route {mode} to {finish}", "What is the best way from {start} to {finish}?"],
 )
 def plan_route(
-    start: Stop, finish: Stop, mode: Literal["car", "bicycle", "walking"], avoid: list[Literal["tolls", "ferries", "highways"]] | None = None
+    start: Stop,
+    finish: Stop,
+    mode: Literal["car", "bicycle", "walking"],
+    avoid: list[Literal["tolls", "ferries", "highways"]] | None = None,
 ) -> dict:
     """Plan a journey between two stops.
 
@@ -214,7 +278,9 @@ def plan_route(
     slots={
         "city": one(CITIES),
         "days": whole(2, 10),
-        "unit": enum({"celsius": ("Celsius", "degrees Celsius"), "fahrenheit": ("Fahrenheit", "degrees Fahrenheit")}),
+        "unit": enum(
+            {"celsius": ("Celsius", "degrees Celsius"), "fahrenheit": ("Fahrenheit", "degrees Fahrenheit")}
+        ),
     },
     asks=[
         "What will the weather be like in <{city}>[ over the next {days} days][, in {unit}]?",
@@ -224,10 +290,15 @@ def plan_route(
         "Show the forecast for <{city}>[, {days} days ahead][, temperatures in {unit}]",
         "Will I need an umbrella in <{city}>[ within the next {days} days]?",
     ],
-    missing=["What will the weather be like[ over the next {days} days]?", "Give me a {days}-day weather forecast in {unit}"],
+    missing=[
+        "What will the weather be like[ over the next {days} days]?",
+        "Give me a {days}-day weather forecast in {unit}",
+    ],
     kin="weather",
 )
-def get_weather_outlook(city: str, days: int = 1, unit: Literal["celsius", "fahrenheit"] = "celsius") -> list[dict]:
+def get_weather_outlook(
+    city: str, days: int = 1, unit: Literal["celsius", "fahrenheit"] = "celsius"
+) -> list[dict]:
     """Get the weather forecast for a city.
 
     city: Name of the city.
@@ -237,7 +308,12 @@ def get_weather_outlook(city: str, days: int = 1, unit: Literal["celsius", "fahr
     outlook = []
     for day in range(days):
         celsius = steady(-5, 33, city, day)
-        outlook.append({"sky": pick(("sunny", "cloudy", "rain", "wind"), city, day, "sky"), "temperature": celsius if unit == "celsius" else round(celsius * 1.8 + 32)})
+        outlook.append(
+            {
+                "sky": pick(("sunny", "cloudy", "rain", "wind"), city, day, "sky"),
+                "temperature": celsius if unit == "celsius" else round(celsius * 1.8 + 32),
+            }
+        )
     return outlook
 
 
@@ -245,8 +321,21 @@ def get_weather_outlook(city: str, days: int = 1, unit: Literal["celsius", "fahr
     "Environment",
     "airQuality.current",
     slots={
-        "latitude,longitude": lambda rng: (lambda a, b: ((a, b), (str(a), str(b))))(round(rng.uniform(-55, 65), 4), round(rng.uniform(-170, 170), 3)),
-        "pollutants": items(enum({"pm25": ("PM2.5",), "pm10": ("PM10",), "ozone": ("ozone",), "no2": ("nitrogen dioxide", "NO2")}), 1, 3),
+        "latitude,longitude": lambda rng: (lambda a, b: ((a, b), (str(a), str(b))))(
+            round(rng.uniform(-55, 65), 4), round(rng.uniform(-170, 170), 3)
+        ),
+        "pollutants": items(
+            enum(
+                {
+                    "pm25": ("PM2.5",),
+                    "pm10": ("PM10",),
+                    "ozone": ("ozone",),
+                    "no2": ("nitrogen dioxide", "NO2"),
+                }
+            ),
+            1,
+            3,
+        ),
     },
     asks=[
         "How good is the air at <latitude {latitude}, longitude {longitude}>[, looking at {pollutants}]?",
@@ -268,7 +357,10 @@ def air_quality(
     """
     if abs(latitude) > 90 or abs(longitude) > 180:
         raise ValueError("no such coordinates")
-    return {name: steady(2, 90, latitude, longitude, name) for name in pollutants or ("pm25", "pm10", "ozone", "no2")}
+    return {
+        name: steady(2, 90, latitude, longitude, name)
+        for name in pollutants or ("pm25", "pm10", "ozone", "no2")
+    }
 
 
 @api(
@@ -276,7 +368,14 @@ def air_quality(
     "carbon_footprint_of_trip",
     slots={
         "distance_km": decimal(5, 4000, 1),
-        "mode": enum({"car": ("by car", "driving"), "train": ("by train",), "plane": ("by plane", "flying"), "bus": ("by bus", "by coach")}),
+        "mode": enum(
+            {
+                "car": ("by car",),
+                "train": ("by train",),
+                "plane": ("by plane",),
+                "bus": ("by bus", "by coach"),
+            }
+        ),
         "travellers": whole(2, 6),
         "return_trip": flag(["there and back", "as a round trip"], ["one way"]),
     },
@@ -287,11 +386,17 @@ def air_quality(
         "We went {distance_km} km {mode}[ with {travellers} of us]. What was our carbon footprint[, counted {return_trip}]?",
         "Calculate emissions for <a journey of {distance_km} km {mode}>[, {return_trip}]",
     ],
-    missing=["How much CO2 does a trip of {distance_km} km cause?", "Estimate the carbon footprint of going {mode}"],
+    missing=[
+        "How much CO2 does a trip of {distance_km} km cause?",
+        "Estimate the carbon footprint of going {mode}",
+    ],
     bad=("distance_km", -3),
 )
 def carbon_footprint_of_trip(
-    distance_km: float, mode: Literal["car", "train", "plane", "bus"], travellers: int = 1, return_trip: bool = False
+    distance_km: float,
+    mode: Literal["car", "train", "plane", "bus"],
+    travellers: int = 1,
+    return_trip: bool = False,
 ) -> float:
     """Estimate the carbon dioxide of a trip, in kilograms.
 
@@ -309,7 +414,14 @@ def carbon_footprint_of_trip(
 @api(
     "Environment",
     "solar_output",
-    slots={"panel_area": decimal(2, 90, 1), "sun_hours": decimal(1, 11, 1), "efficiency": lambda rng: (lambda p: (round(p / 100, 2), rng.choice((f"{p}%", str(round(p / 100, 2))))))(rng.randint(12, 24)), "tilt": plain(5, 60)},
+    slots={
+        "panel_area": decimal(2, 90, 1),
+        "sun_hours": decimal(1, 11, 1),
+        "efficiency": lambda rng: (
+            lambda p: (round(p / 100, 2), rng.choice((f"{p}%", str(round(p / 100, 2)))))
+        )(rng.randint(12, 24)),
+        "tilt": plain(5, 60),
+    },
     asks=[
         "How much energy do <{panel_area} square meters of solar panels produce with {sun_hours} hours of sun>[ at an efficiency of {efficiency}]?",
         "Calculate the solar yield of <{panel_area} m2 of panels and {sun_hours} hours of sun>[, efficiency {efficiency}][, tilted {tilt} degrees]",
@@ -332,10 +444,17 @@ def solar_output(panel_area: float, sun_hours: float, efficiency: float = 0.18, 
 
 @api(
     "Lifestyle",
-    "find_recipes",
+    "recipes.by_ingredients",
     slots={
         "ingredients": items(one(INGREDIENTS), 1, 4),
-        "diet": enum({"vegetarian": ("vegetarian", "meat-free"), "vegan": "vegan", "gluten_free": "gluten-free", "keto": "keto"}),
+        "diet": enum(
+            {
+                "vegetarian": ("vegetarian", "meat-free"),
+                "vegan": "vegan",
+                "gluten_free": "gluten-free",
+                "keto": "keto",
+            }
+        ),
         "max_minutes": plain(10, 90),
         "servings": whole(2, 8),
     },
@@ -361,16 +480,26 @@ def find_recipes(
     max_minutes: Longest cooking time in minutes.
     servings: Number of people to cook for.
     """
-    return [{"recipe": f"{ingredients[0].title()} {dish}", "minutes": min(max_minutes, int(steady(10, 60, dish, *ingredients)))} for dish in ("bowl", "bake")]
+    return [
+        {
+            "recipe": f"{ingredients[0].title()} {dish}",
+            "minutes": min(max_minutes, int(steady(10, 60, dish, *ingredients))),
+        }
+        for dish in ("bowl", "bake")
+    ]
 
 
 @api(
     "Lifestyle",
     "smartHome.setThermostat",
     slots={
-        "room": one(["living room", "bedroom", "kitchen", "office", "bathroom", "nursery", "guest room", "basement"]),
+        "room": one(
+            ["living room", "bedroom", "kitchen", "office", "bathroom", "nursery", "guest room", "basement"]
+        ),
         "temperature": decimal(15, 26, 1),
-        "mode": enum({"heat": ("heating", "heat"), "cool": ("cooling", "cool"), "eco": ("eco", "energy saving")}),
+        "mode": enum(
+            {"heat": ("heating", "heat"), "cool": ("cooling", "cool"), "eco": ("eco", "energy saving")}
+        ),
         "until": clock(),
     },
     asks=[
@@ -383,7 +512,10 @@ def find_recipes(
     missing=["Set the thermostat to {temperature} degrees", "Change the temperature in the {room}"],
 )
 def set_thermostat(
-    room: str, temperature: float, mode: Literal["heat", "cool", "eco"] | None = None, until: str | None = None
+    room: str,
+    temperature: float,
+    mode: Literal["heat", "cool", "eco"] | None = None,
+    until: str | None = None,
 ) -> dict:
     """Set the thermostat of a room.
 
@@ -401,12 +533,29 @@ def set_thermostat(
     "Lifestyle",
     "table_reservation",
     slots={
-        "restaurant": one(["Blue Lantern", "Casa Verde", "The Copper Pot", "Nonna's Kitchen", "Sakura Garden", "Harbour House", "Le Petit Four", "Spice Route", "The Old Mill", "Taverna Irini"]),
+        "restaurant": one(
+            [
+                "Blue Lantern",
+                "Casa Verde",
+                "The Copper Pot",
+                "Nonna's Kitchen",
+                "Sakura Garden",
+                "Harbour House",
+                "Le Petit Four",
+                "Spice Route",
+                "The Old Mill",
+                "Taverna Irini",
+            ]
+        ),
         "party_size": whole(2, 14),
         "on_date": date(2025, 2026),
         "at_time": clock(11, 22),
-        "seating": enum({"indoor": ("indoors", "inside"), "outdoor": ("outdoors", "outside"), "bar": "at the bar"}),
-        "requests": items(one(["high chair", "window view", "quiet corner", "birthday cake", "wheelchair access"]), 1, 2),
+        "seating": enum(
+            {"indoor": ("indoors", "inside"), "outdoor": ("outdoors", "outside"), "bar": "at the bar"}
+        ),
+        "requests": items(
+            one(["high chair", "window view", "quiet corner", "birthday cake", "wheelchair access"]), 1, 2
+        ),
     },
     asks=[
         "Book a table <at {restaurant} for {party_size} people on {on_date} at {at_time}>[, {seating}]",
@@ -415,7 +564,10 @@ def set_thermostat(
         "We'd like to eat at {restaurant} on {on_date}. Please book a table for {party_size} at {at_time}[ and note: {requests}]",
         "Get me a reservation <at {restaurant} on {on_date} at {at_time} for {party_size} guests>[ with {requests}]",
     ],
-    missing=["Book a table at {restaurant}", "Reserve a table for {party_size} people on {on_date} at {at_time}"],
+    missing=[
+        "Book a table at {restaurant}",
+        "Reserve a table for {party_size} people on {on_date} at {at_time}",
+    ],
 )
 def table_reservation(
     restaurant: str,
@@ -434,4 +586,8 @@ def table_reservation(
     seating: Where the guests want to sit.
     requests: Special requests.
     """
-    return {"confirmed": True, "code": f"T{int(steady(100, 999, restaurant, on_date, at_time))}", "seating": seating}
+    return {
+        "confirmed": True,
+        "code": f"T{int(steady(100, 999, restaurant, on_date, at_time))}",
+        "seating": seating,
+    }
