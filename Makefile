@@ -63,9 +63,8 @@ format: setup  ## rewrite the code in the project's style
 lab: setup assets  ## open the notebooks in JupyterLab
 	$(PY) -m jupyter lab notebooks
 
-sync: setup  ## bring each notebook and its text file together, and clear outputs
-	$(PY) -m jupytext --sync notebooks/*.md
-	$(PY) tests/tidy.py notebooks/*.ipynb
+sync: setup  ## write every notebook anew from its text file, without outputs
+	$(PY) -m xlam_lib.pairs
 
 pins: setup  ## write constraints.txt anew from what is installed
 	$(PY) tests/pins.py > constraints.txt.new

@@ -27,7 +27,9 @@ def wheel(tmp_path, monkeypatch) -> assets.Wheel:
         archive.writestr("thing/data.json", '{"a": 1}')
         archive.writestr("thing/more.txt", "text")
         archive.writestr("other/left_out.txt", "not wanted")
-    return assets.Wheel("thing", "1.0", path.name, hash_file(path), path.stat().st_size, "Apache-2.0", ("thing/",))
+    return assets.Wheel(
+        "thing", "1.0", path.name, hash_file(path), path.stat().st_size, "Apache-2.0", ("thing/",)
+    )
 
 
 def kept(wheel: assets.Wheel) -> Path:
@@ -56,7 +58,10 @@ def test_a_bad_wheel_is_an_error_and_leaves_nothing(wheel, fault):
     assert list((assets.cache() / "unpacked").iterdir()) == []
 
 
-@pytest.mark.parametrize(("file", "fault"), [("thing/data.json", "changed"), ("thing/more.txt", "missing"), ("manifest.json", "not a complete")])
+@pytest.mark.parametrize(
+    ("file", "fault"),
+    [("thing/data.json", "changed"), ("thing/more.txt", "missing"), ("manifest.json", "not a complete")],
+)
 def test_a_changed_folder_is_an_error_that_says_what_to_do(wheel, file, fault):
     folder = assets.unpack(wheel)
     if fault == "changed":

@@ -56,7 +56,9 @@ def test_the_meaning_stays(trajectory, seed, levels, styles):
     assert encode(trajectory) == before
     assert list(validate(copy)) == list(validate(trajectory))
     assert sorted(copy.tools, key=lambda t: t.name) == sorted(trajectory.tools, key=lambda t: t.name)
-    assert copy.query == trajectory.query and copy.unique_trajectory_id == f"{trajectory.unique_trajectory_id}~1"
+    assert (
+        copy.query == trajectory.query and copy.unique_trajectory_id == f"{trajectory.unique_trajectory_id}~1"
+    )
     assert len(copy.steps) == len(trajectory.steps)
     for new, old in zip(copy.steps, trajectory.steps, strict=True):
         assert multiset(plain_calls(new)) == multiset(plain_calls(old))

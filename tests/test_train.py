@@ -18,7 +18,9 @@ from xlam_lib.train import common, dpo, sft
 
 def example(number: int) -> Example:
     answer = json.dumps({"tool_calls": [{"name": "add", "arguments": {"a": number, "b": number + 1}}]})
-    return Example(f"own/{number}#1", "own", "simple", f"Tools: add. Query: add {number} and one more.", answer, ["add"])
+    return Example(
+        f"own/{number}#1", "own", "simple", f"Tools: add. Query: add {number} and one more.", answer, ["add"]
+    )
 
 
 EXAMPLES = [example(number) for number in range(20)]
@@ -65,10 +67,20 @@ def test_trl_computes_the_loss_on_the_answer_only(parts, tiny_model, tmp_path):
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0, :-1].float()
         target = torch.tensor(labels[1:])
-        by_hand.append(torch.nn.functional.cross_entropy(logits[target != common.IGNORE], target[target != common.IGNORE], reduction="none"))
+        by_hand.append(
+            torch.nn.functional.cross_entropy(
+                logits[target != common.IGNORE], target[target != common.IGNORE], reduction="none"
+            )
+        )
     expected = torch.cat(by_hand).mean().item()
     outcome = sft.train(
-        tiny_model, EXAMPLES[:4], EXAMPLES[:4], tmp_path / "o", tmp_path / "e", tmp_path / "w", sft.Settings(batch_size=4)
+        tiny_model,
+        EXAMPLES[:4],
+        EXAMPLES[:4],
+        tmp_path / "o",
+        tmp_path / "e",
+        tmp_path / "w",
+        sft.Settings(batch_size=4),
     )
     assert outcome.history[0]["eval_loss"] == pytest.approx(expected, rel=1e-4)
     assert outcome.history[1]["loss"] == pytest.approx(expected, rel=1e-3)
@@ -111,7 +123,14 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(tiny_model, tmp_path)
     broken = tmp_path / "broken"
     with pytest.raises(Stop):
         sft.train(
-            tiny_model, EXAMPLES[:16], EXAMPLES[16:], broken / "sft", broken / "early", broken / "work", settings, stop_after_five
+            tiny_model,
+            EXAMPLES[:16],
+            EXAMPLES[16:],
+            broken / "sft",
+            broken / "early",
+            broken / "work",
+            settings,
+            stop_after_five,
         )
     assert not (broken / "sft").exists()
     (broken / "work" / "checkpoint-5").mkdir()  # a checkpoint that was being written is not trusted
@@ -134,17 +153,31 @@ def test_partial_methods_train_less_and_save_a_whole_model(tiny_model, tmp_path,
 def test_too_long_examples_are_counted_and_none_left_is_an_error(tiny_model, tmp_path):
     long = Example("own/long#1", "own", "simple", "word " * 400, EXAMPLES[0].answer, ["add"])
     outcome = sft.train(
-        tiny_model, [*EXAMPLES[:4], long], [], tmp_path / "o", tmp_path / "e", tmp_path / "w", sft.Settings(max_tokens=200)
+        tiny_model,
+        [*EXAMPLES[:4], long],
+        [],
+        tmp_path / "o",
+        tmp_path / "e",
+        tmp_path / "w",
+        sft.Settings(max_tokens=200),
     )
     assert (outcome.examples, outcome.over_long) == (4, 1)
     with pytest.raises(TrainingError, match="1 of them longer than max_tokens=200"):
-        sft.train(tiny_model, [long], [], tmp_path / "o", tmp_path / "e", tmp_path / "w", sft.Settings(max_tokens=200))
+        sft.train(
+            tiny_model,
+            [long],
+            [],
+            tmp_path / "o",
+            tmp_path / "e",
+            tmp_path / "w",
+            sft.Settings(max_tokens=200),
+        )
 
 
 def test_bad_input_is_named(tiny_model, tmp_path):
     folders = (tmp_path / "o", tmp_path / "e", tmp_path / "w")
     empty = Example("own/empty#1", "own", "simple", "prompt", " ", [])
-    with pytest.raises(TrainingError, match="own/empty#1.*no answer"):
+    with pytest.raises(TrainingError, match=r"own/empty#1.*no answer"):
         sft.train(tiny_model, [empty], [], *folders, FAST)
     with pytest.raises(TrainingError, match="no example to train on"):
         sft.train(tiny_model, [], [], *folders, FAST)
@@ -157,7 +190,9 @@ def test_bad_input_is_named(tiny_model, tmp_path):
 
 
 def pairs() -> list[Pair]:
-    return [Pair(e.id, e.prompt, e.answer, e.answer.replace("add", "sum"), "wrong function") for e in EXAMPLES[:8]]
+    return [
+        Pair(e.id, e.prompt, e.answer, e.answer.replace("add", "sum"), "wrong function") for e in EXAMPLES[:8]
+    ]
 
 
 def test_dpo_separates_the_pairs_and_repeats_to_the_byte(tiny_model, tmp_path):

@@ -114,7 +114,9 @@ def check_folder(folder: Path) -> None:
     try:
         files: dict[str, str] = read_json(folder / MANIFEST, dict[str, str])
     except XlamError as error:
-        raise AssetError(f"{folder}: not a complete asset ({error}); delete the folder and run again") from None
+        raise AssetError(
+            f"{folder}: not a complete asset ({error}); delete the folder and run again"
+        ) from None
     for name, sha256 in files.items():
         path = folder / name
         if not path.exists():
@@ -237,7 +239,7 @@ def model_folder(name: str | Path = EMBEDDED_MODEL) -> Path:
         folder = _hub_folder(identifier, revision or None)
     if not any(folder.glob("*.safetensors")):
         raise AssetError(
-            f"{folder}: no *.safetensors weights in it; convert the checkpoint (pickled weights are not loaded)"
+            f"{folder}: no *.safetensors weights in it; convert it (pickled weights are not loaded)"
         )
     return folder
 

@@ -186,7 +186,11 @@ class LocalModel:
         finish = ["length"] * total
         for step in range(max_new_tokens):
             hidden = model.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
             ).last_hidden_state[:, -1]
             cache.length += ids.shape[1]
             logits = model.lm_head(hidden).float()
@@ -256,7 +260,9 @@ def generate(
         The batch size or the limit is not positive.
     """
     if batch_size < 1 or max_new_tokens < 1:
-        raise XlamError(f"batch_size {batch_size} and max_new_tokens {max_new_tokens} must both be at least 1")
+        raise XlamError(
+            f"batch_size {batch_size} and max_new_tokens {max_new_tokens} must both be at least 1"
+        )
     answers: list[Generation | None] = [None] * len(chats)
     known = _read_cache(cache)
     order = sorted(range(len(chats)), key=lambda i: (sum(len(m["content"]) for m in chats[i]), i))

@@ -110,7 +110,9 @@ def unique(examples: Iterable[Example]) -> tuple[list[Example], int]:
     return kept, total - len(kept)
 
 
-def fits(examples: Iterable[Example], count_tokens: Callable[[str], int], limit: int) -> tuple[list[Example], list[str]]:
+def fits(
+    examples: Iterable[Example], count_tokens: Callable[[str], int], limit: int
+) -> tuple[list[Example], list[str]]:
     """The examples of at most ``limit`` tokens (prompt and answer), and the ids of the longer ones."""
     kept, over = [], []
     for example in examples:
@@ -126,7 +128,9 @@ def hold_out(examples: Sequence[Example], count: int, seed: int) -> tuple[list[E
 
     Examples of one trajectory stay on one side.
     """
-    order = sorted({_trajectory(e) for e in examples}, key=lambda i: hashlib.sha256(f"{seed}/{i}".encode()).digest())
+    order = sorted(
+        {_trajectory(e) for e in examples}, key=lambda i: hashlib.sha256(f"{seed}/{i}".encode()).digest()
+    )
     by_trajectory = Counter(_trajectory(e) for e in examples)
     held, number = set(), 0
     for identity in order:
@@ -134,7 +138,9 @@ def hold_out(examples: Sequence[Example], count: int, seed: int) -> tuple[list[E
             break
         held.add(identity)
         number += by_trajectory[identity]
-    return [e for e in examples if _trajectory(e) not in held], [e for e in examples if _trajectory(e) in held]
+    return [e for e in examples if _trajectory(e) not in held], [
+        e for e in examples if _trajectory(e) in held
+    ]
 
 
 def _trajectory(example: Example) -> str:
@@ -142,7 +148,9 @@ def _trajectory(example: Example) -> str:
     return example.id.rsplit("#", 1)[0].rsplit("~", 1)[0]
 
 
-def mix(pools: Mapping[str, Sequence[Example]], weights: Mapping[str, float], count: int, seed: int) -> Mixture:
+def mix(
+    pools: Mapping[str, Sequence[Example]], weights: Mapping[str, float], count: int, seed: int
+) -> Mixture:
     """Draw ``count`` examples from the pools by weight, without repetition, in a shuffled order.
 
     Raises
@@ -154,7 +162,9 @@ def mix(pools: Mapping[str, Sequence[Example]], weights: Mapping[str, float], co
     if unknown:
         raise ProfileError(f"mixture weight for {unknown[0]!r}, but the pools are {', '.join(pools)}")
     if count < 1 or any(weight < 0 for weight in weights.values()) or not sum(weights.values()):
-        raise ProfileError(f"mixture of {count} examples by weights {dict(weights)}: need a count and a weight above 0")
+        raise ProfileError(
+            f"mixture of {count} examples by weights {dict(weights)}: need a count and a weight above 0"
+        )
     total = sum(weights.values())
     asked = {name: round(count * weight / total) for name, weight in weights.items()}
     taken = {name: min(asked[name], len(pools[name])) for name in weights}
@@ -190,7 +200,8 @@ def card(mixture: Mixture, lengths: Sequence[int], **facts: Any) -> dict[str, An
         "pools": mixture.table,
         "by_source": dict(sorted(Counter(e.source for e in mixture.examples).items())),
         "by_style": dict(sorted(Counter(e.style for e in mixture.examples).items())),
-        "tokens": {"total": sum(ordered)} | {f"p{round(100 * q)}": quantile(q) for q in (0.05, 0.5, 0.95, 1.0)},
+        "tokens": {"total": sum(ordered)}
+        | {f"p{round(100 * q)}": quantile(q) for q in (0.05, 0.5, 0.95, 1.0)},
         **facts,
     }
 

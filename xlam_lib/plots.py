@@ -51,13 +51,13 @@ def stacked(
     axes.set_xlabel(unit)
     axes.set_title(title)
     axes.margins(x=0.08)
-    axes.legend(ncols=min(len(series), 3), loc="upper left", bbox_to_anchor=(0, -0.32 - 0.5 / max(len(labels), 2)))
+    axes.legend(
+        ncols=min(len(series), 3), loc="upper left", bbox_to_anchor=(0, -0.32 - 0.5 / max(len(labels), 2))
+    )
     return figure
 
 
-def grouped(
-    groups: Mapping[str, Mapping[str, float]], title: str, unit: str, label: str = ""
-) -> Figure:
+def grouped(groups: Mapping[str, Mapping[str, float]], title: str, unit: str, label: str = "") -> Figure:
     """Vertical bars side by side: ``groups[series][place]`` in ``unit``."""
     places = list(dict.fromkeys(place for values in groups.values() for place in values))
     figure, axes = plt.subplots(figsize=(7.6, 3.2))
@@ -116,7 +116,9 @@ def curves(
     return figure
 
 
-def accuracy(scores: Mapping[str, Mapping[str, Any]], title: str, names: Mapping[str, str] | None = None) -> Figure:
+def accuracy(
+    scores: Mapping[str, Mapping[str, Any]], title: str, names: Mapping[str, str] | None = None
+) -> Figure:
     """Accuracy by category with intervals: ``scores[model][category]`` holds ``accuracy`` and ``interval``.
 
     Accuracies are fractions; bars are in per cent, whiskers the 95% interval.
@@ -130,7 +132,15 @@ def accuracy(scores: Mapping[str, Mapping[str, Any]], title: str, names: Mapping
         low = np.array([100 * rates[c].interval[0] if c in rates else np.nan for c in categories])
         high = np.array([100 * rates[c].interval[1] if c in rates else np.nan for c in categories])
         whiskers = np.maximum([values - low, high - values], 0)
-        axes.barh(at, values, height, label=model, color=COLOURS[index], xerr=whiskers, error_kw={"lw": 0.8, "ecolor": "#444444"})
+        axes.barh(
+            at,
+            values,
+            height,
+            label=model,
+            color=COLOURS[index],
+            xerr=whiskers,
+            error_kw={"lw": 0.8, "ecolor": "#444444"},
+        )
     labels = [(names or {}).get(category, category) for category in categories]
     axes.set_yticks(np.arange(len(categories)), labels)
     axes.invert_yaxis()
@@ -148,7 +158,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Any:
     columns = list(dict.fromkeys(column for row in rows for column in row))
 
     def show(value: Any) -> str:
-        return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        return (
+            f"{value:,.2f}"
+            if isinstance(value, float)
+            else f"{value:,}"
+            if isinstance(value, int)
+            else str(value)
+        )
 
     class Table:
         def _repr_html_(self) -> str:
@@ -163,7 +179,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Any:
             lines = [columns, *([show(row.get(column, "")) for column in columns] for row in rows)]
             widths = [max(len(str(line[i])) for line in lines) for i in range(len(columns))]
             return "\n".join(
-                "  ".join(str(cell).ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+                "  ".join(str(cell).ljust(width) for cell, width in zip(line, widths, strict=True))
+                for line in lines
             )
 
     return Table()

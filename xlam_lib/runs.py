@@ -38,7 +38,8 @@ SEAL = ".stage.json"
 RUN_FILE = "run.json"
 _COMMON = ("schema.py", "records.py", "runs.py")
 _VERSIONS = (
-    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "papermill", "jupytext", "msgspec", "numpy",
+    "torch", "transformers", "trl", "peft", "accelerate", "datasets",
+    "papermill", "jupytext", "msgspec", "numpy",
 )  # fmt: skip
 
 
@@ -60,17 +61,23 @@ STAGES = {
     spec.name: spec
     for spec in (
         StageSpec("01_unify", "Unify", (), ("unified",), ("sources", "samples")),
-        StageSpec("02_augment", "Augment", ("unified",), ("augmented",), ("augment.py", "prompts.py", "formats.py")),
+        StageSpec(
+            "02_augment", "Augment", ("unified",), ("augmented",), ("augment.py", "prompts.py", "formats.py")
+        ),
         StageSpec("03_verify", "Verify", ("augmented",), ("verified", "rejected"), ("verify",)),
         StageSpec("04_synthesize", "Synthesize", (), ("synthetic",), ("synthesis",)),
         StageSpec(
             "05_mix", "Mix", ("verified", "synthetic"), ("sft", "preferences"),
             ("mixture.py", "prompts.py", "formats.py"),
         ),
-        StageSpec("06_sft", "Fine-tune", ("sft",), ("models/early", "models/sft"), ("train/sft.py", "train/common.py")),
+        StageSpec(
+            "06_sft", "Fine-tune", ("sft",), ("models/early", "models/sft"),
+            ("train/sft.py", "train/common.py", "train/head.py"),
+        ),
         StageSpec(
             "07_dpo", "Align", ("preferences", "models/early", "models/sft"), ("models/dpo", "pairs"),
-            ("preferences.py", "train/dpo.py", "train/common.py", "inference.py", "formats.py"),
+            ("preferences.py", "train/dpo.py", "train/common.py", "train/head.py", "inference.py",
+             "formats.py"),
         ),
         StageSpec(
             "08_bfcl", "Evaluate", ("models/sft", "models/dpo"), ("evaluations/bfcl",),
@@ -85,7 +92,7 @@ def root() -> Path:
     home = Path(os.environ.get("XLAM_HOME") or PACKAGE.parent)
     if not (home / "notebooks").is_dir():
         raise ArtifactError(
-            f"{home}: holds no notebooks/ folder; install the clone with `pip install -e .` or set XLAM_HOME to it"
+            f"{home}: holds no notebooks/ folder; install the clone (`pip install -e .`) or set XLAM_HOME"
         )
     return home
 
@@ -139,7 +146,11 @@ def code_hash(name: str) -> str:
     spec = STAGES[name]
     for module in sorted((*_COMMON, *spec.modules)):
         path = PACKAGE / module
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        files = (
+            [path]
+            if path.is_file()
+            else sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        )
         for file in files:
             digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0{hash_file(file)}\n".encode())
     notebook = json.loads((root() / "notebooks" / f"{name}.ipynb").read_text())
@@ -165,13 +176,17 @@ class Stage:
     def input(self, name: str) -> Path:
         """The folder of an input artifact."""
         if name not in self.inputs:
-            raise ArtifactError(f"stage {self.spec.name} does not read {name!r}; it reads {list(self.inputs)}")
+            raise ArtifactError(
+                f"stage {self.spec.name} does not read {name!r}; it reads {list(self.inputs)}"
+            )
         return self.artifacts / name
 
     def output(self, name: str) -> Path:
         """The (hidden, for now) folder to write an output artifact into."""
         if name not in self.spec.writes:
-            raise ArtifactError(f"stage {self.spec.name} does not write {name!r}; it writes {self.spec.writes}")
+            raise ArtifactError(
+                f"stage {self.spec.name} does not write {name!r}; it writes {self.spec.writes}"
+            )
         path = self.work / "out" / name
         path.mkdir(parents=True, exist_ok=True)
         return path
@@ -202,9 +217,13 @@ class Stage:
         for name in self.spec.writes:
             path = self.work / "out" / name
             if not path.is_dir() or not any(path.iterdir()):
-                raise ArtifactError(f"stage {self.spec.name} ended without writing {name}/; run all its cells")
+                raise ArtifactError(
+                    f"stage {self.spec.name} ended without writing {name}/; run all its cells"
+                )
             hashes[name] = hash_folder(path)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            1 << 20 if sys.platform != "darwin" else 1 << 30
+        )
         self.measure(seconds=round(time.time() - self.started, 1), peak_memory_gb=round(peak, 2))
         for name in self.spec.writes:
             seal = {
@@ -311,7 +330,9 @@ def _lock(artifacts: Path, name: str, wait: float) -> Any:
         artifacts.mkdir(parents=True, exist_ok=True)
         file = (artifacts / f".{name}.lock").open("a+")
     except OSError as error:
-        raise ArtifactError(f"{artifacts}: cannot be written ({error.strerror}); free some disk space") from error
+        raise ArtifactError(
+            f"{artifacts}: cannot be written ({error.strerror}); free some disk space"
+        ) from error
     deadline = time.time() + wait
     while True:
         try:
@@ -349,13 +370,19 @@ class Progress:
         filled = width * done // max(total, 1)
         text = f"{self.label}: {'█' * filled}{'·' * (width - filled)} {done}/{total}"
         text += f"  {note}" if note else ""
-        state = {"label": self.label, "done": done, "total": total, "note": note, "seconds": now - self.started}
+        state = {
+            "label": self.label,
+            "done": done,
+            "total": total,
+            "note": note,
+            "seconds": now - self.started,
+        }
         with contextlib.suppress(OSError):
             temporary = self.file.with_name(f"{self.file.name}.{os.getpid()}")
             temporary.write_text(json.dumps(state))
             temporary.replace(self.file)
         try:
-            shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
+            shell = get_ipython()  # type: ignore[name-defined]
         except NameError:
             shell = None
         if shell is not None:
@@ -413,7 +440,9 @@ def execute(
     everything = {parameter for parameters in declared.values() for parameter in parameters}
     for parameter in (*values, *(overrides or {})):
         if parameter not in everything:
-            raise ProfileError(f"parameter {parameter!r} belongs to no notebook; known: {', '.join(sorted(everything))}")
+            raise ProfileError(
+                f"parameter {parameter!r} belongs to no notebook; known: {', '.join(sorted(everything))}"
+            )
     values |= dict(overrides or {})
     name = Path(profile).stem
     run = folder(run_id or name)
@@ -463,7 +492,9 @@ def _run_lock(run: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise XlamError(f"{run}: another `run` is at work in it; wait for it, or choose another --run-id") from None
+            raise XlamError(
+                f"{run}: another `run` is at work in it; wait for it, or choose another --run-id"
+            ) from None
         yield
 
 
@@ -514,7 +545,7 @@ def _papermill(stage: str, run: Path, parameters: Mapping[str, Any]) -> None:
     except PapermillExecutionError as error:
         raise XlamError(
             f"{stage} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-            f"The notebook up to there: {unfinished}. Correct the cause and run again: finished stages are kept."
+            f"The notebook up to there: {unfinished}. Correct the cause and run again; what is done is kept."
         ) from None
     except (KeyboardInterrupt, RuntimeError) as error:  # nbclient's DeadKernelError is a RuntimeError
         if isinstance(error, KeyboardInterrupt) and not watch.died:
@@ -584,7 +615,13 @@ class _Bars:
         self.tty = sys.stderr.isatty()
         off = not (self.show and self.tty)
         self.outer = tqdm(total=len(self.stages), unit="notebook", disable=off, position=0)
-        self.inner = tqdm(total=1, disable=off, position=1, leave=False, bar_format="  {desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}")
+        self.inner = tqdm(
+            total=1,
+            disable=off,
+            position=1,
+            leave=False,
+            bar_format="  {desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}",
+        )
         self._thread = threading.Thread(target=self._poll, daemon=True)
         self._thread.start()
         return self
@@ -645,7 +682,9 @@ def git_state() -> dict[str, Any]:
     """The clone's commit, and whether tracked files differ from it; ``None`` outside a clone."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=PACKAGE, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=PACKAGE, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "-uno"))}

@@ -1,4 +1,4 @@
-"""What both trainings share: tokenizing with labels on the answer alone, logging, choosing what is trained."""
+"""What both trainings share: labels on the answer alone, logging, choosing what is trained."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def choose_trained(model: Any, method: str, lora_rank: int = 16) -> Any:
     if method == "lora":
         from peft import LoraConfig, get_peft_model
 
-        config = LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules="all-linear", task_type="CAUSAL_LM")
+        config = LoraConfig(
+            r=lora_rank, lora_alpha=2 * lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
         return get_peft_model(model, config)
     kind, _, number = method.partition("-")
     layers = model.model.layers

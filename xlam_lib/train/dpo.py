@@ -17,8 +17,16 @@ from xlam_lib.inference import best_device
 from xlam_lib.preferences import Pair
 from xlam_lib.records import read_json, write_json
 from xlam_lib.train import common
+from xlam_lib.train.head import score_labels_only
 
-_KEYS = ("loss", "learning_rate", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
+_KEYS = (
+    "loss",
+    "learning_rate",
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/margins",
+    "rewards/accuracies",
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``history`` holds ``step`` and TRL's loss and ``rewards/*`` at each step; ``seconds`` is the training's."""
+    """``history``: TRL's loss and ``rewards/*`` at each ``step``; ``seconds``: the training's own."""
 
     history: list[dict[str, float]]
     steps: int
@@ -71,12 +79,17 @@ def train(
     from trl import DPOConfig, DPOTrainer
 
     if not pairs:
-        raise TrainingError("no preference pair to train on: the weaker model made no mistake, or had no prompts")
+        raise TrainingError(
+            "no preference pair to train on: the weaker model made no mistake, or had no prompts"
+        )
     common.set_seed(settings.seed)
     model, tokenizer = common.load(base)
     rows, over = [], 0
     for pair in pairs:
-        longest = max(len(common.tokenize(tokenizer, pair.prompt, answer or " .")[0]) for answer in (pair.chosen, pair.rejected))
+        longest = max(
+            len(common.tokenize(tokenizer, pair.prompt, answer or " .")[0])
+            for answer in (pair.chosen, pair.rejected)
+        )
         if longest > settings.max_tokens:
             over += 1
             continue
@@ -88,7 +101,9 @@ def train(
             }
         )
     if not rows:
-        raise TrainingError(f"all {len(pairs)} pairs are longer than max_tokens={settings.max_tokens}; raise it")
+        raise TrainingError(
+            f"all {len(pairs)} pairs are longer than max_tokens={settings.max_tokens}; raise it"
+        )
     steps = max(int(-(-len(rows) // (settings.batch_size * settings.accumulation)) * settings.epochs), 1)
     config = DPOConfig(
         output_dir=str(work),
@@ -99,7 +114,7 @@ def train(
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=min(settings.warmup_steps, max(steps // 10, 1)),
-        gradient_checkpointing=best_device().type == "cuda",
+        activation_checkpointing=best_device().type == "cuda",
         bf16=False,
         max_length=None,
         logging_steps=1,
@@ -111,7 +126,10 @@ def train(
         disable_tqdm=True,
     )
     lora = LoraConfig(
-        r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=settings.lora_rank,
+        lora_alpha=2 * settings.lora_rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
     trainer = DPOTrainer(
         model=model,
@@ -124,6 +142,7 @@ def train(
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
+    score_labels_only(trainer.model)
     started = time.time()
     try:
         trainer.train()

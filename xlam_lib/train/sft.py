@@ -17,6 +17,7 @@ from xlam_lib.inference import best_device
 from xlam_lib.mixture import Example
 from xlam_lib.records import write_json
 from xlam_lib.train import common
+from xlam_lib.train.head import score_labels_only
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class Outcome:
 
 
 def dataset(tokenizer: Any, examples: Sequence[Example], max_tokens: int) -> tuple[Any, int]:
-    """The tokenized examples as a ``datasets.Dataset`` (``input_ids``, ``labels``, ``length``) and how many were too long.
+    """The tokenized examples as a ``datasets.Dataset``, and how many were too long.
+
+    Its columns are ``input_ids``, ``labels`` and ``length``.
 
     Raises
     ------
@@ -95,7 +98,8 @@ def dataset(tokenizer: Any, examples: Sequence[Example], max_tokens: int) -> tup
         rows.append({"input_ids": ids, "labels": labels, "length": len(ids)})
     if not rows:
         raise TrainingError(
-            f"no example to train on: {len(examples)} given, {over} of them longer than max_tokens={max_tokens}; "
+            f"no example to train on: {len(examples)} given, "
+            f"{over} of them longer than max_tokens={max_tokens}; "
             "raise max_tokens or mix other data"
         )
     return Dataset.from_list(rows), over
@@ -165,7 +169,7 @@ def train(
         lr_scheduler_type="cosine",
         warmup_steps=min(settings.warmup_steps, max(steps // 10, 1)),
         weight_decay=settings.weight_decay,
-        gradient_checkpointing=best_device().type == "cuda",
+        activation_checkpointing=best_device().type == "cuda",
         bf16=False,  # the weights themselves are in the machine's best dtype
         max_length=None,  # over-long examples are already out, none is cut
         train_sampling_strategy="group_by_length",
@@ -190,6 +194,7 @@ def train(
         callbacks=[watch, Early(), common.MarkComplete()],
     )
     trainer.remove_callback(_printer())
+    score_labels_only(trainer.model)
     try:
         before = trainer.evaluate()["eval_loss"] if held is not None else None
         common.set_seed(settings.seed)
@@ -204,10 +209,17 @@ def train(
         ) from error
     log = common.history(trainer.state, ("loss", "learning_rate", "grad_norm"))
     if before is not None and after is not None:
-        log = [{"step": 0, "eval_loss": before}, *log, {"step": trainer.state.global_step, "eval_loss": after}]
+        log = [
+            {"step": 0, "eval_loss": before},
+            *log,
+            {"step": trainer.state.global_step, "eval_loss": after},
+        ]
     done = trainer.state.global_step - watch.step_before
     share = done / max(trainer.state.global_step, 1)
-    lengths, answers = sum(data["length"]), sum(sum(x != common.IGNORE for x in row) for row in data["labels"])
+    lengths, answers = (
+        sum(data["length"]),
+        sum(sum(x != common.IGNORE for x in row) for row in data["labels"]),
+    )
     outcome = Outcome(
         history=log,
         steps=trainer.state.global_step,

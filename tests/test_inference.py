@@ -1,0 +1,116 @@
+"""Generation: the same tokens as transformers' own, whatever the batch; answers kept batch by batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from xlam_lib.errors import XlamError
+from xlam_lib.inference import Generation, LocalModel, best_dtype, generate
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model) -> LocalModel:
+    return LocalModel.load(tiny_model, "tiny")
+
+
+def chat(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+CHATS = [chat("word " * n + f"number {n}") for n in (1, 30, 4, 12, 2, 7)]
+
+
+def test_greedy_tokens_equal_transformers_own(model):
+    model.stop_at_json = False
+    found = generate(CHATS, model, max_new_tokens=12, batch_size=4)
+    for chat_, answer in zip(CHATS, found, strict=True):
+        ids = torch.tensor([model.encode(chat_)])
+        with torch.no_grad():
+            whole = model.model.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
+        expected = model.tokenizer.decode(whole, skip_special_tokens=True).strip()
+        assert answer.text == expected and answer.prompt_tokens == ids.shape[1]
+
+
+def test_rows_that_stop_leave_the_others_unchanged(model, monkeypatch):
+    """Rows end at different steps when a stop is forced on some tokens; the rest must not notice."""
+    alone = [model.generate([c], 16)[0] for c in CHATS]
+    stop = alone[0].text and model.tokenizer(alone[0].text, add_special_tokens=False)["input_ids"][3]
+    monkeypatch.setattr(type(model.tokenizer), "eos_token_id", property(lambda self: stop), raising=False)
+    together = model.generate(CHATS, 16)
+    one_by_one = [model.generate([c], 16)[0] for c in CHATS]
+    assert [a.text for a in together] == [a.text for a in one_by_one]
+    assert any(a.finish == "stop" for a in together)
+
+
+def test_generation_stops_at_the_end_of_the_json(model, monkeypatch):
+    wanted = model.tokenizer('{"a": [1]} and more', add_special_tokens=False)["input_ids"]
+    script = iter(wanted)
+    vocabulary = len(model.tokenizer)
+
+    class Scripted(torch.nn.Module):
+        def forward(self, hidden):
+            logits = torch.zeros(hidden.shape[0], vocabulary)
+            logits[:, next(script)] = 1
+            return logits
+
+    monkeypatch.setattr(model.model, "lm_head", Scripted())
+    monkeypatch.setattr(model, "stop_at_json", True)
+    (answer,) = model.generate([chat("x")], 12)
+    assert (answer.text, answer.finish) == ('{"a": [1]}', "json")
+
+
+def test_a_prompt_beyond_the_context_is_reported_not_cut(model):
+    short, long = generate([chat("hi"), chat("word " * 600)], model, max_new_tokens=4)
+    assert long.finish == "context" and long.text == "" and long.prompt_tokens > 512
+    assert short.finish != "context"
+
+
+class Counting:
+    name = "counting"
+
+    def __init__(self, fail_after: int = 10**9) -> None:
+        self.calls, self.fail_after = 0, fail_after
+
+    def generate(self, chats, max_new_tokens):
+        if self.calls == self.fail_after:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return [Generation(c[0]["content"].upper(), 1, 1, "stop") for c in chats]
+
+
+def test_an_interrupted_call_goes_on_where_it_stopped(tmp_path):
+    cache = tmp_path / "answers.jsonl"
+    chats = [chat(f"text {n}") for n in range(10)]
+    with pytest.raises(KeyboardInterrupt):
+        generate(chats, Counting(fail_after=3), batch_size=2, cache=cache)
+    with cache.open("ab") as file:
+        file.write(b'{"key": "torn')  # killed in the middle of a line
+    rest = Counting()
+    answers = generate(chats, rest, batch_size=2, cache=cache)
+    assert rest.calls == 2 and [a.text for a in answers] == [f"TEXT {n}" for n in range(10)]
+    nothing = Counting()
+    assert generate(chats, nothing, batch_size=2, cache=cache) == answers and nothing.calls == 0
+    other = Counting()
+    other.name = "another model"
+    generate(chats, other, batch_size=2, cache=cache)
+    assert other.calls == 5
+
+
+def test_progress_counts_every_chat_and_bad_sizes_are_refused():
+    seen = []
+    generate(
+        [chat("a")] * 5, Counting(), batch_size=2, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+    assert generate([], Counting()) == []
+    with pytest.raises(XlamError, match="at least 1"):
+        generate([chat("a")], Counting(), batch_size=0)
+
+
+def test_cpus_without_bfloat16_use_float32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert best_dtype("cpu") == torch.float32
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert best_dtype("cpu") == torch.bfloat16

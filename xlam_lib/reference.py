@@ -1,0 +1,141 @@
+"""The reference run: what of a finished run is committed, and the README's table and picture made from it.
+
+``python -m xlam_lib.reference laptop`` copies the executed notebooks, ``run.json`` and the small artifacts
+of ``papermill_runs/laptop`` to ``papermill_runs/reference`` (no weights, no data), draws ``bfcl.png`` and
+rewrites the part of ``README.md`` between the two ``reference run`` marks. No figure is typed by hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from xlam_lib import runs
+from xlam_lib.errors import ArtifactError
+from xlam_lib.evaluate.bfcl import Score
+from xlam_lib.records import read_json, write_text
+
+SMALL = (
+    "sft/card.json",
+    "synthetic/funnel.json",
+    "rejected/error_table.json",
+    "models/sft/history.json",
+    "models/sft/settings.json",
+    "models/dpo/history.json",
+    "models/dpo/settings.json",
+    "pairs/faults.json",
+    "evaluations/bfcl/base.json",
+    "evaluations/bfcl/SFT.json",
+    "evaluations/bfcl/SFT+DPO.json",
+)
+MODELS = ("base", "SFT", "SFT+DPO")
+BEGIN, END = "<!-- reference run: begin -->", "<!-- reference run: end -->"
+
+
+def keep(run_id: str, name: str = "reference") -> Path:
+    """Copy a finished run's small parts to ``papermill_runs/<name>`` and return that folder.
+
+    Raises
+    ------
+    ArtifactError
+        A notebook of the run has not been executed, or a small artifact is missing.
+    """
+    run, target = runs.folder(run_id), runs.folder(name)
+    manifest = runs.manifest(run_id)
+    missing = [stage for stage in runs.STAGES if stage not in manifest["notebooks"]]
+    if missing:
+        raise ArtifactError(
+            f"{run}: {missing[0]} is not finished; run `python -m xlam_lib run --run-id {run_id}` first"
+        )
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for stage in runs.STAGES:
+        shutil.copy(run / f"{stage}.ipynb", fresh)
+    shutil.copy(run / runs.RUN_FILE, fresh)
+    for small in SMALL:
+        source = run / "artifacts" / small
+        if not source.exists():
+            raise ArtifactError(f"{source}: missing; run `python -m xlam_lib run --run-id {run_id}` again")
+        (fresh / "artifacts" / small).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, fresh / "artifacts" / small)
+    draw(fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+    return target
+
+
+def scores(run: Path) -> dict[str, Score]:
+    """The BFCL scores of a run's three models."""
+    return {name: read_json(run / "artifacts/evaluations/bfcl" / f"{name}.json", Score) for name in MODELS}
+
+
+def draw(run: Path) -> None:
+    """Draw the README's picture: accuracy by calling category, from the run's scores."""
+    from xlam_lib import plots
+
+    found = scores(run)
+    calling = [c for c in found["base"].categories if not c.endswith("irrelevance")]
+    figure = plots.accuracy(
+        {name: {c: score.categories[c] for c in calling} for name, score in found.items()},
+        "BFCL v2 accuracy of a 135M model, trained on a laptop's CPU",
+    )
+    figure.savefig(run / "bfcl.png", dpi=110)
+
+
+def table(run: Path) -> str:
+    """The README's section: the table base / SFT / SFT+DPO by category, and where it comes from."""
+    found = scores(run)
+    manifest = read_json(run / runs.RUN_FILE)
+
+    def cell(rate: Any) -> str:
+        return f"{100 * rate.accuracy:.0f} ({100 * rate.interval[0]:.0f}-{100 * rate.interval[1]:.0f})"
+
+    lines = [f"| BFCL v2 category | questions | {' | '.join(MODELS)} |", "| --- | --- | --- | --- | --- |"]
+    base = found["base"]
+    for category, rate in base.categories.items():
+        strict = category in base.strict
+        cells = [cell((s.strict if strict else s.categories)[category]) for s in found.values()]
+        lines.append(f"| {category}{' (strict)' if strict else ''} | {rate.count} | {' | '.join(cells)} |")
+    seconds = sum(entry["seconds"] for entry in manifest["notebooks"].values())
+    peak = max(entry["measures"]["peak_memory_gb"] for entry in manifest["notebooks"].values())
+    hardware, pace = manifest["hardware"], manifest["notebooks"]["06_sft"]["measures"]["tokens_per_second"]
+    asked = sum(rate.count for rate in base.categories.values())
+    lines += [
+        "",
+        "Accuracy in per cent with 95% Wilson intervals, official AST checker, a fixed sample of "
+        f"{asked} questions of the packaged benchmark (bfcl-eval 2026.3.23). Irrelevance is by the strict "
+        "rule, a well-formed empty call list: the official one also counts garbage as right. There is no overall "
+        "figure, because the executable columns are not scored yet.",
+        "",
+        f"Made by `make book` (profile `{manifest['profile']}`, seed {manifest['seed']}) in "
+        f"{seconds / 60:.0f} minutes on {hardware['cores']} cores ({hardware['processor']}), with at most {peak:.1f} GB of memory "
+        f"in a notebook; fine-tuning ran at {pace:.0f} tokens a second. Everything about the run stands in "
+        "[`papermill_runs/reference/run.json`](papermill_runs/reference/run.json).",
+    ]
+    return "\n".join(lines)
+
+
+def fill_readme(run: Path, readme: Path) -> None:
+    """Rewrite the marked part of the README from the run.
+
+    Raises
+    ------
+    ArtifactError
+        The marks are not there.
+    """
+    text = readme.read_text()
+    if BEGIN not in text or END not in text:
+        raise ArtifactError(
+            f"{readme}: the marks {BEGIN} and {END} are missing; put them around the result's table"
+        )
+    head, rest = text.split(BEGIN, 1)
+    write_text(readme, f"{head}{BEGIN}\n{table(run)}\n{END}{rest.split(END, 1)[1]}")
+
+
+if __name__ == "__main__":
+    kept = keep(sys.argv[1] if len(sys.argv) > 1 else "laptop")
+    fill_readme(kept, runs.root() / "README.md")
+    print(kept)
