@@ -107,12 +107,13 @@ def table(run: Path) -> str:
         "",
         "Accuracy in per cent with 95% Wilson intervals, official AST checker, a fixed sample of "
         f"{asked} questions of the packaged benchmark (bfcl-eval 2026.3.23). Irrelevance is by the strict "
-        "rule, a well-formed empty call list: the official one also counts garbage as right. There is no overall "
-        "figure, because the executable columns are not scored yet.",
+        "rule, a well-formed empty call list: the official one also counts garbage as right. "
+        "There is no overall figure, because the executable columns are not scored yet.",
         "",
         f"Made by `make book` (profile `{manifest['profile']}`, seed {manifest['seed']}) in "
-        f"{seconds / 60:.0f} minutes on {hardware['cores']} cores ({hardware['processor']}), with at most {peak:.1f} GB of memory "
-        f"in a notebook; fine-tuning ran at {pace:.0f} tokens a second. Everything about the run stands in "
+        f"{seconds / 60:.0f} minutes on {hardware['cores']} cores ({hardware['processor']}), with "
+        f"at most {peak:.1f} GB of memory in a notebook; fine-tuning ran at {pace:.0f} tokens a second. "
+        "Everything about the run stands in "
         "[`papermill_runs/reference/run.json`](papermill_runs/reference/run.json).",
     ]
     return "\n".join(lines)
