@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +127,9 @@ class LocalModel:
         cls, folder: str | Path, name: str | None = None, adapter: str | Path | None = None, **options: Any
     ) -> LocalModel:
         """Load a safetensors checkpoint, and a LoRA ``adapter`` merged into it if one is given."""
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer, logging
 
+        logging.disable_progress_bar()
         device = best_device()
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
@@ -136,7 +138,9 @@ class LocalModel:
         if adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+            with warnings.catch_warnings():  # peft asks with a name that transformers is about to drop
+                warnings.simplefilter("ignore", FutureWarning)
+                model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
         return cls(name or Path(folder).name, model.to(device).eval(), tokenizer, **options)
 
     def encode(self, chat: Sequence[Message]) -> list[int]:
@@ -234,6 +238,7 @@ def generate(
     *,
     max_new_tokens: int = 256,
     batch_size: int = 32,
+    batch_characters: int = 32_000,
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> list[Generation]:
@@ -248,7 +253,9 @@ def generate(
     max_new_tokens
         The longest answer, in tokens.
     batch_size
-        Chats a batch. Sorted by length first, so that little of a batch is padding.
+        Chats a batch, at most. Sorted by length first, so that little of a batch is padding.
+    batch_characters
+        Characters a batch, padding included: long prompts go in smaller batches, which bounds memory.
     cache
         A JSON Lines file of answered batches; those found there are not generated again.
     progress
@@ -265,9 +272,9 @@ def generate(
         )
     answers: list[Generation | None] = [None] * len(chats)
     known = _read_cache(cache)
-    order = sorted(range(len(chats)), key=lambda i: (sum(len(m["content"]) for m in chats[i]), i))
+    lengths = [sum(len(message["content"]) for message in chat) for chat in chats]
     done = 0
-    for batch in _cut(order, batch_size):
+    for batch in _batches(lengths, batch_size, batch_characters):
         key = _key(backend.name, max_new_tokens, [chats[i] for i in batch])
         found = known.get(key)
         if found is None:
@@ -281,9 +288,16 @@ def generate(
     return [answer for answer in answers if answer is not None]
 
 
-def _cut(order: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def _batches(lengths: Sequence[int], size: int, characters: int) -> Iterator[list[int]]:
+    """Indices in batches, shortest first; a batch's count times its longest stays within ``characters``."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and (len(batch) == size or (len(batch) + 1) * lengths[i] > characters):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 def _key(name: str, limit: int, chats: Sequence[Sequence[Message]]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
 plt.rcParams.update(
@@ -39,7 +40,9 @@ def stacked(
     """Horizontal stacked bars: ``rows[label][series]`` in ``unit``, each bar's total written at its end."""
     series = list(series or dict.fromkeys(name for row in rows.values() for name in row))
     labels = list(rows)
-    figure, axes = plt.subplots(figsize=(7.6, 0.9 + 0.42 * max(len(labels), 2)))
+    figure, axes = plt.subplots(
+        figsize=(7.6, 1.0 + 0.25 * (len(series) > 1) + min(0.42, 9 / len(labels)) * max(len(labels), 2))
+    )
     left = np.zeros(len(labels))
     for index, name in enumerate(series):
         values = np.array([rows[label].get(name, 0) for label in labels], dtype=float)
@@ -47,13 +50,15 @@ def stacked(
         left += values
     for place, total in enumerate(left):
         axes.text(total, place, f" {total:g}", va="center", fontsize=9)
+    axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.invert_yaxis()
     axes.set_xlabel(unit)
     axes.set_title(title)
     axes.margins(x=0.08)
-    axes.legend(
-        ncols=min(len(series), 3), loc="upper left", bbox_to_anchor=(0, -0.32 - 0.5 / max(len(labels), 2))
-    )
+    if all(float(total).is_integer() for total in left):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(series) > 1:
+        figure.legend(loc="outside lower left", ncols=min(len(series), 4))
     return figure
 
 
@@ -143,6 +148,7 @@ def accuracy(
         )
     labels = [(names or {}).get(category, category) for category in categories]
     axes.set_yticks(np.arange(len(categories)), labels)
+    axes.set_ylim(-0.6, len(categories) - 0.4)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("accuracy, % (whiskers: 95% Wilson interval)")

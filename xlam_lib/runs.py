@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,11 @@ import yaml
 
 from xlam_lib.errors import ArtifactError, ProfileError, XlamError
 from xlam_lib.records import hash_file, hash_folder, read_json, write_json, write_text
+
+# Progress is shown by our own line (Progress), so these bars and the advice on widgets only litter pages.
+warnings.filterwarnings("ignore", message="IProgress not found")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 PACKAGE = Path(__file__).parent
 SEAL = ".stage.json"
@@ -452,7 +458,10 @@ def execute(
         chosen = [stage for stage in STAGES if not only or stage in only]
         with _Bars(chosen, run, show) as bars:
             for stage in chosen:
-                parameters = {k: v for k, v in values.items() if k in declared[stage]} | {"run_id": str(run)}
+                name_or_path = run.name if run.parent == root() / "papermill_runs" else str(run)
+                parameters = {k: v for k, v in values.items() if k in declared[stage]} | {
+                    "run_id": name_or_path
+                }
                 entry = manifest["notebooks"].get(stage)
                 if resume and entry and _fresh(stage, entry, parameters, run):
                     bars.done(stage, "unchanged")

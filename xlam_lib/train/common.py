@@ -29,8 +29,9 @@ def load(folder: str | Path) -> tuple[Any, Any]:
     TrainingError
         The folder holds no checkpoint that transformers can read.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, logging
 
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(

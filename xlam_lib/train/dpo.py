@@ -7,6 +7,7 @@ and not its rank or beta: ours stand in each profile.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -131,14 +132,16 @@ def train(
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    trainer = DPOTrainer(
-        model=model,
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=lora,
-        callbacks=[common.Watch(report, _KEYS)],
-    )
+    with warnings.catch_warnings():  # peft asks with a name that transformers is about to drop
+        warnings.simplefilter("ignore", FutureWarning)
+        trainer = DPOTrainer(
+            model=model,
+            args=config,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=lora,
+            callbacks=[common.Watch(report, _KEYS)],
+        )
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)

@@ -32,7 +32,8 @@ def score_labels_only(model: Any) -> bool:
 
     Call it after the trainer is made, which patches the forward that this one wraps. The outputs are the
     same fields with the same values: ``log_probs`` of shape (batch, length - 1), zero where the label is
-    ``IGNORE``, and without gradient ``entropy`` and ``is_top1``.
+    ``IGNORE``, and without gradient ``entropy``,
+    ``log_sum_sq_probs``, ``mean_logits`` and ``is_top1``.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = base.config.get_text_config()
@@ -59,6 +60,8 @@ def score_labels_only(model: Any) -> bool:
         with torch.no_grad():
             log_all = torch.log_softmax(logits, -1)
             entropy = -(log_all.exp() * log_all).sum(-1)
+            squares = torch.logsumexp(2 * log_all, -1)
+            means = logits.mean(-1)
             is_top1 = logits.argmax(-1) == targets
 
         def spread(values: torch.Tensor) -> torch.Tensor:
@@ -69,6 +72,8 @@ def score_labels_only(model: Any) -> bool:
             loss=loss,
             log_probs=spread(log_probs),
             entropy=spread(entropy),
+            log_sum_sq_probs=spread(squares),
+            mean_logits=spread(means),
             is_top1=spread(is_top1),
             label_mask=mask,
         )
