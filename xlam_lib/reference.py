@@ -53,7 +53,7 @@ def keep(run_id: str, name: str = "reference") -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     for stage in runs.STAGES:
-        shutil.copy(run / f"{stage}.ipynb", fresh)
+        write_text(fresh / f"{stage}.ipynb", without_paths(run / f"{stage}.ipynb"))
     shutil.copy(run / runs.RUN_FILE, fresh)
     for small in SMALL:
         source = run / "artifacts" / small
@@ -65,6 +65,17 @@ def keep(run_id: str, name: str = "reference") -> Path:
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return target
+
+
+def without_paths(notebook: Path) -> str:
+    """An executed notebook's text without papermill's record of where on this machine it was run."""
+    import nbformat
+
+    executed = nbformat.read(notebook, 4)
+    executed.metadata.pop("papermill", None)
+    for cell in executed.cells:
+        cell.metadata.pop("papermill", None)
+    return nbformat.writes(executed).replace(f"{runs.root()}/", "") + "\n"
 
 
 def scores(run: Path) -> dict[str, Score]:

@@ -1,0 +1,61 @@
+"""Figures: what is drawn is what was given, and tables escape what they show."""
+
+from __future__ import annotations
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pytest
+from matplotlib import pyplot
+
+from xlam_lib import plots
+from xlam_lib.evaluate.bfcl import Rate
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    pyplot.close("all")
+
+
+def widths(figure):
+    return [patch.get_width() for patch in figure.axes[0].patches]
+
+
+def test_stacked_bars_hold_the_values_and_state_the_finding():
+    figure = plots.stacked({"a": {"x": 3, "y": 1}, "b": {"y": 2}}, "a has 4", "records")
+    assert widths(figure) == [3, 0, 1, 2]
+    assert figure.axes[0].get_title(loc="left") == "a has 4" and figure.axes[0].get_xlabel() == "records"
+    assert [text.get_text().strip() for text in figure.axes[0].texts] == ["4", "2"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["x", "y"]
+    assert not plots.stacked({"a": {"x": 3}}, "t", "u").legends
+
+
+def test_accuracy_shows_per_cent_and_intervals():
+    rate = Rate(count=10, correct=5, missing=0, accuracy=0.5, interval=(0.24, 0.76))
+    figure = plots.accuracy({"m": {"c": rate}}, "t")
+    assert widths(figure) == [50]
+    (segment,) = figure.axes[0].collections[0].get_segments()
+    assert segment[:, 0].tolist() == pytest.approx([24, 76])
+
+
+def test_curves_grouped_and_histogram_draw_every_series():
+    figure = plots.curves(
+        {"loss": {"train": (range(40), range(40)), "held": ([0, 39], [1, 2])}}, "t", smooth=4
+    )
+    assert len(figure.axes[0].lines) == 3  # faint, smooth, held out
+    assert figure.axes[0].lines[1].get_ydata()[0] == pytest.approx(1.5)
+    assert len(plots.grouped({"a": {"1": 1, "2": 2}, "b": {"1": 3}}, "t", "u").axes[0].patches) == 4
+    assert plots.histogram({"a": [1, 2, 3], "b": [4]}, "t", "u").axes[0].get_legend() is not None
+
+
+def test_tables_escape_html_and_align_text():
+    table = plots.table([{"name": "<b>", "n": 1234}, {"name": "x", "more": 0.5}])
+    assert (
+        "&lt;b&gt;" in table._repr_html_()
+        and "1,234" in table._repr_html_()
+        and "0.50" in table._repr_html_()
+    )
+    lines = repr(table).splitlines()
+    assert len({len(line) for line in lines}) == 1 and len(lines) == 3
