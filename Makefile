@@ -56,9 +56,10 @@ lint: setup  ## check style
 typecheck: setup  ## check types
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
 
-format: setup  ## rewrite the code in the project's style
+format: sync  ## rewrite the code in the project's style, notebooks and their texts included
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+	$(PY) -m xlam_lib.pairs --back
 
 lab: setup assets  ## open the notebooks in JupyterLab
 	$(PY) -m jupyter lab notebooks
