@@ -96,6 +96,21 @@ def test_killed_at_random_moments_and_resumed_with_two_workers_the_data_is_the_s
     assert left == []
 
 
+def test_the_data_notebooks_run_by_hand_with_their_own_defaults(root, tmp_path, monkeypatch):
+    """As in JupyterLab: no papermill, no injected parameters, started in the notebooks' folder."""
+    from nbclient import NotebookClient
+
+    (tmp_path / "notebooks").symlink_to(root / "notebooks")  # so that the run "lab" is written elsewhere
+    monkeypatch.setenv("XLAM_HOME", str(tmp_path))
+    for name in DATA:
+        notebook = nbformat.read(root / "notebooks" / f"{name}.ipynb", 4)
+        resources = {"metadata": {"path": str(root / "notebooks")}}
+        NotebookClient(notebook, kernel_name="python3", resources=resources, timeout=300).execute()
+    artifacts = tmp_path / "papermill_runs" / "lab" / "artifacts"
+    assert sum(1 for _ in (artifacts / "sft" / "train.jsonl").open()) == 380
+    assert not (root / "papermill_runs" / "lab").exists()
+
+
 def test_a_kernel_that_dies_is_an_error_and_not_a_wait(tmp_path, monkeypatch):
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()

@@ -101,13 +101,13 @@ def curves(
 ) -> Figure:
     """Line panels side by side: ``panels[y label][series] = (x values, y values)``.
 
-    ``smooth`` draws, over the faint raw line, its mean over that many points.
+    ``smooth`` draws, over the faint raw line of a named series, its mean over that many points.
     """
     figure, grid = plt.subplots(1, len(panels), figsize=(7.6, 3.1), squeeze=False)
     for axes, (y, lines) in zip(grid[0], panels.items(), strict=True):
         for index, (name, (xs, ys)) in enumerate(lines.items()):
             colour = COLOURS[index]
-            if smooth > 1 and len(ys) > 2 * smooth:
+            if name and smooth > 1 and len(ys) > 2 * smooth:
                 mean = np.convolve(ys, np.ones(smooth) / smooth, mode="valid")
                 axes.plot(xs, ys, color=colour, alpha=0.25, linewidth=0.8)
                 axes.plot(xs[smooth - 1 :], mean, color=colour, label=name)
