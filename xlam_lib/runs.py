@@ -550,6 +550,7 @@ def _papermill(stage: str, run: Path, parameters: Mapping[str, Any]) -> None:
             papermill.execute_notebook(
                 str(source), str(unfinished), parameters=dict(parameters), cwd=str(source.parent),
                 progress_bar=False, log_output=False, kernel_name="python3", start_timeout=180,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # its advice on transports is not for us
             )  # fmt: skip
     except PapermillExecutionError as error:
         raise XlamError(
