@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,9 +137,7 @@ class LocalModel:
         if adapter is not None:
             from peft import PeftModel
 
-            with warnings.catch_warnings():  # peft asks with a name that transformers is about to drop
-                warnings.simplefilter("ignore", FutureWarning)
-                model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
         return cls(name or Path(folder).name, model.to(device).eval(), tokenizer, **options)
 
     def encode(self, chat: Sequence[Message]) -> list[int]:

@@ -153,7 +153,7 @@ def accuracy(
     axes.set_xlim(0, 100)
     axes.set_xlabel("accuracy, % (whiskers: 95% Wilson interval)")
     axes.set_title(title)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower left", ncols=len(scores))
     return figure
 
 

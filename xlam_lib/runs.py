@@ -36,6 +36,8 @@ from xlam_lib.records import hash_file, hash_folder, read_json, write_json, writ
 
 # Progress is shown by our own line (Progress), so these bars and the advice on widgets only litter pages.
 warnings.filterwarnings("ignore", message="IProgress not found")
+# peft asks transformers by a name that is about to change; there is nothing for a reader to do about it.
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
