@@ -131,7 +131,7 @@ class LocalModel:
         logging.disable_progress_bar()
         device = best_device()
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=best_dtype(device), trust_remote_code=False, use_safetensors=True
         )
         if adapter is not None:

@@ -85,7 +85,7 @@ def histogram(values: Mapping[str, Sequence[float]], title: str, unit: str, bins
     everything = [value for series in values.values() for value in series]
     edges = np.histogram_bin_edges(everything, bins=bins)
     for index, (name, series) in enumerate(values.items()):
-        axes.hist(series, edges, alpha=0.65, label=f"{name} ({len(series)})", color=COLOURS[index])
+        axes.hist(series, list(edges), alpha=0.65, label=f"{name} ({len(series)})", color=COLOURS[index])
     axes.set_xlabel(unit)
     axes.set_ylabel("examples")
     axes.set_title(title)

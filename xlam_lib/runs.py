@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from typing import Any
 import yaml
 
 from xlam_lib.errors import ArtifactError, ProfileError, XlamError
-from xlam_lib.records import hash_file, hash_folder, read_json, write_json, write_text
+from xlam_lib.records import hash_file, hash_folder, read_json, write_json
 
 # Progress is shown by our own line (Progress), so these bars and the advice on widgets only litter pages.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -292,8 +292,8 @@ def begin(name: str, run_id: str | Path, parameters: Mapping[str, Any], wait: fl
     artifacts = folder(run_id) / "artifacts"
     inputs = {item: check_artifact(artifacts, item) for item in spec.reads}
     lock = _lock(artifacts, name, wait)
-    parameters = json.loads(json.dumps(dict(parameters), sort_keys=True))
-    key = hashlib.sha256(json.dumps([name, parameters, inputs], sort_keys=True).encode()).hexdigest()[:16]
+    settled: dict[str, Any] = json.loads(json.dumps(dict(parameters), sort_keys=True))
+    key = hashlib.sha256(json.dumps([name, settled, inputs], sort_keys=True).encode()).hexdigest()[:16]
     hidden = artifacts / ".work"
     work = hidden / f"{name}-{key}"
     for stale in hidden.glob(f"{name}-*"):
@@ -304,7 +304,7 @@ def begin(name: str, run_id: str | Path, parameters: Mapping[str, Any], wait: fl
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArtifactError(f"{work}: cannot be made ({error.strerror}); free some disk space") from error
-    stage = Stage(spec, artifacts, parameters, inputs, work, lock)
+    stage = Stage(spec, artifacts, settled, inputs, work, lock)
     _open[str(artifacts / name)] = stage
     return stage
 
@@ -586,14 +586,9 @@ class _KernelWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        import psutil
-
         seen, gone_since = False, 0.0
         while not self._stop.wait(1):
-            alive = any(
-                "ipykernel_launcher" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE
-                for child in _children(psutil)
-            )
+            alive = _has_kernel()
             seen = seen or alive
             gone_since = 0.0 if alive or not seen else gone_since or time.time()
             if gone_since and time.time() - gone_since > self.grace and not self._stop.is_set():
@@ -604,14 +599,17 @@ class _KernelWatch:
                 return
 
 
-def _children(psutil: Any) -> list[Any]:
-    found = []
+def _has_kernel() -> bool:
+    """Whether a Jupyter kernel runs below this process."""
+    import psutil
+
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                child.cmdline(), child.status()
-                found.append(child)
-    return found
+                words = " ".join(child.cmdline())  # empty for a process that is dead and not yet reaped
+                if "ipykernel_launcher" in words and child.status() != psutil.STATUS_ZOMBIE:
+                    return True
+    return False
 
 
 class _Bars:
@@ -731,9 +729,7 @@ def manifest(run_id: str | Path) -> dict[str, Any]:
     return read_json(folder(run_id) / RUN_FILE)
 
 
-Report = Callable[[int, int], None]
 __all__ = [
     "STAGES", "Progress", "Stage", "StageSpec", "begin", "check_artifact", "code_hash", "declared_parameters",
     "execute", "folder", "git_state", "hardware", "load_profile", "manifest", "producer", "profiles", "root",
-    "write_text",
 ]  # fmt: skip

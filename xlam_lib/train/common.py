@@ -114,10 +114,10 @@ def set_seed(seed: int) -> None:
 
 
 class Watch(TrainerCallback):
-    """Reports progress, and keeps the trainer's log as a list of dictionaries without times in it."""
+    """Reports progress, and remembers the step at which this process began (above 0 after a resume)."""
 
-    def __init__(self, report: Report | None, keys: Sequence[str]) -> None:
-        self.report, self.keys = report, keys
+    def __init__(self, report: Report | None) -> None:
+        self.report = report
         self.started = time.time()
         self.step_before = 0
 

@@ -137,7 +137,7 @@ def train(
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=lora,
-        callbacks=[common.Watch(report, _KEYS)],
+        callbacks=[common.Watch(report)],
     )
     from transformers.trainer_callback import PrinterCallback
 
@@ -152,7 +152,8 @@ def train(
         ) from error
     seconds = time.time() - started
     log: list[dict[str, Any]] = common.history(trainer.state, _KEYS)
-    trainer.model.save_pretrained(out)
+    aligned: Any = trainer.model
+    aligned.save_pretrained(out)
     # The adapter's card and base path name this machine's folders; the run's own layout says the same.
     (out / "README.md").unlink(missing_ok=True)
     adapter = read_json(out / "adapter_config.json", dict[str, Any])

@@ -6,6 +6,7 @@ learning rate, batch and epochs are not reported, so ours are named in each prof
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -135,6 +136,7 @@ def train(
     """
     import torch
     from transformers import TrainerCallback
+    from transformers.trainer_callback import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
     common.set_seed(settings.seed)
@@ -148,17 +150,12 @@ def train(
     steps = max(int(-(-len(data) // a_step) * settings.epochs), 1)
     early_step = max(int(steps * settings.early_share), 1)
 
-    def save(destination: Path) -> None:
-        plain = trainer.model.merge_and_unload() if settings.method == "lora" else trainer.model
-        plain.save_pretrained(destination)
-        tokenizer.save_pretrained(destination)
-
     class Early(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == early_step:
-                _save_copy(trainer.model, tokenizer, early, settings.method == "lora")
+                _save(trainer.model, tokenizer, early)
 
-    watch = common.Watch(report, ())
+    watch = common.Watch(report)
     config = SFTConfig(
         output_dir=str(work),
         num_train_epochs=settings.epochs,
@@ -193,7 +190,7 @@ def train(
         processing_class=tokenizer,
         callbacks=[watch, Early(), common.MarkComplete()],
     )
-    trainer.remove_callback(_printer())
+    trainer.remove_callback(PrinterCallback)
     score_labels_only(trainer.model)
     try:
         before = trainer.evaluate()["eval_loss"] if held is not None else None
@@ -231,23 +228,15 @@ def train(
         trained=trained,
         parameters=parameters,
     )
-    save(out)
+    _save(trainer.model, tokenizer, out)
     write_json(out / "history.json", log)
     write_json(out / "settings.json", asdict(settings) | {"examples": len(data), "over_long": over})
     return outcome
 
 
-def _save_copy(model: Any, tokenizer: Any, folder: Path, lora: bool) -> None:
-    """Save a model in the middle of its training, LoRA merged into a copy."""
-    if lora:
-        import copy
-
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save a model as a plain checkpoint; LoRA is merged into a copy, so that training can go on."""
+    if hasattr(model, "merge_and_unload"):
         model = copy.deepcopy(model).merge_and_unload()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _printer() -> Any:
-    from transformers.trainer_callback import PrinterCallback
-
-    return PrinterCallback
