@@ -21,8 +21,8 @@ def chat(text: str) -> list[dict[str, str]]:
 CHATS = [chat("word " * n + f"number {n}") for n in (1, 30, 4, 12, 2, 7)]
 
 
-def test_greedy_tokens_equal_transformers_own(model):
-    model.stop_at_json = False
+def test_greedy_tokens_equal_transformers_own(model, monkeypatch):
+    monkeypatch.setattr(model, "stop_at_json", False)
     found = generate(CHATS, model, max_new_tokens=12, batch_size=4)
     for chat_, answer in zip(CHATS, found, strict=True):
         ids = torch.tensor([model.encode(chat_)])
@@ -33,17 +33,20 @@ def test_greedy_tokens_equal_transformers_own(model):
 
 
 def test_rows_that_stop_leave_the_others_unchanged(model, monkeypatch):
-    """Rows end at different steps when a stop is forced on some tokens; the rest must not notice."""
-    alone = [model.generate([c], 16)[0] for c in CHATS]
-    stop = alone[0].text and model.tokenizer(alone[0].text, add_special_tokens=False)["input_ids"][3]
-    monkeypatch.setattr(type(model.tokenizer), "eos_token_id", property(lambda self: stop), raising=False)
-    together = model.generate(CHATS, 16)
-    one_by_one = [model.generate([c], 16)[0] for c in CHATS]
-    assert [a.text for a in together] == [a.text for a in one_by_one]
-    assert any(a.finish == "stop" for a in together)
+    """Rows end at different steps when a token they produce becomes the stop; the rest must not notice."""
+    monkeypatch.setattr(model, "stop_at_json", False)
+    prompts = [model.encode(c) for c in CHATS]
+    tokens = [model._decode([prompt], 16)[0][0] for prompt in prompts]
+    stop = tokens[0][3]
+    monkeypatch.setattr(model.model.config, "eos_token_id", stop)
+    cut = [row[: row.index(stop)] if stop in row else row for row in tokens]
+    together = model._decode(prompts, 16)
+    assert [row for row, _ in together] == cut
+    assert together[0][1] == "stop" and len({len(row) for row, _ in together}) > 1
 
 
-def test_generation_stops_at_the_end_of_the_json(model, monkeypatch):
+def test_generation_stops_at_the_end_of_the_json(tiny_model):
+    model = LocalModel.load(tiny_model, "scripted")  # its own copy, because its head is replaced
     wanted = model.tokenizer('{"a": [1]} and more', add_special_tokens=False)["input_ids"]
     script = iter(wanted)
     vocabulary = len(model.tokenizer)
@@ -54,8 +57,7 @@ def test_generation_stops_at_the_end_of_the_json(model, monkeypatch):
             logits[:, next(script)] = 1
             return logits
 
-    monkeypatch.setattr(model.model, "lm_head", Scripted())
-    monkeypatch.setattr(model, "stop_at_json", True)
+    model.model.lm_head = Scripted()
     (answer,) = model.generate([chat("x")], 12)
     assert (answer.text, answer.finish) == ('{"a": [1]}', "json")
 
