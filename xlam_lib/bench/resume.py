@@ -22,15 +22,19 @@ from xlam_lib.errors import XlamError
 
 
 def main(arguments: list[str]) -> None:
-    """Arguments: kills (5), profile (smoke), seed of the moments (the clock's). Raises if a hash differs."""
+    """Arguments: kills (5), profile (smoke), seed of the moments (the clock's), further words for ``run``.
+
+    Further words are such as ``-p model FOLDER``. Raises if a hash differs.
+    """
     kills = int(arguments[0]) if arguments else 5
     profile = arguments[1] if len(arguments) > 1 else "smoke"
     seed = int(arguments[2]) if len(arguments) > 2 else time.time_ns()
+    words = arguments[3:]
     draw = random.Random(seed)
     folder = Path(tempfile.mkdtemp(prefix="xlam-resume-"))
     try:
         whole, took = folder / "whole", time.time()
-        subprocess.run(_command(whole, profile), check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(_command(whole, profile, words), check=True, stderr=subprocess.DEVNULL)
         took = time.time() - took
         print(f"left alone: {took:.0f} s (seed of the moments: {seed})", flush=True)
 
@@ -39,7 +43,7 @@ def main(arguments: list[str]) -> None:
             wait = draw.uniform(0.1, 0.9) * took / (kills - number if kills > 1 else 1)
             started = time.time()
             process = subprocess.Popen(
-                _command(killed, profile), stderr=subprocess.DEVNULL, start_new_session=True
+                _command(killed, profile, words), stderr=subprocess.DEVNULL, start_new_session=True
             )
             try:
                 process.wait(timeout=wait)
@@ -57,7 +61,7 @@ def main(arguments: list[str]) -> None:
                 flush=True,
             )
         started = time.time()
-        subprocess.run(_command(killed, profile), check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(_command(killed, profile, words), check=True, stderr=subprocess.DEVNULL)
         total += time.time() - started
         hashes = [
             {name: entry["outputs"] for name, entry in runs.read_json(run / "run.json")["notebooks"].items()}
@@ -76,5 +80,5 @@ def main(arguments: list[str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _command(run: Path, profile: str) -> list[str]:
-    return [sys.executable, "-m", "xlam_lib", "run", "--profile", profile, "--run-id", str(run)]
+def _command(run: Path, profile: str, words: list[str]) -> list[str]:
+    return [sys.executable, "-m", "xlam_lib", "run", "--profile", profile, "--run-id", str(run), *words]
