@@ -473,7 +473,8 @@ def execute(
                 write_json(run / RUN_FILE, manifest)
                 started = time.time()
                 _papermill(stage, run, parameters)
-                manifest["notebooks"][stage] = _entry(stage, parameters, run, started)
+                entries = manifest["notebooks"] | {stage: _entry(stage, parameters, run, started)}
+                manifest["notebooks"] = {name: entries[name] for name in STAGES if name in entries}
                 write_json(run / RUN_FILE, manifest)
                 bars.done(stage)
     return manifest
