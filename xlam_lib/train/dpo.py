@@ -154,10 +154,12 @@ def train(
     log: list[dict[str, Any]] = common.history(trainer.state, _KEYS)
     aligned: Any = trainer.model
     aligned.save_pretrained(out)
-    # The adapter's card and base path name this machine's folders; the run's own layout says the same.
+    # The adapter's card and base path name this machine's folders; the run's own layout says the same;
     (out / "README.md").unlink(missing_ok=True)
+    # and peft writes the names of its modules as a set, in an order that differs from process to process.
     adapter = read_json(out / "adapter_config.json", dict[str, Any])
-    write_json(out / "adapter_config.json", adapter | {"base_model_name_or_path": "models/sft"})
+    settled = {"base_model_name_or_path": "models/sft", "target_modules": sorted(adapter["target_modules"])}
+    write_json(out / "adapter_config.json", adapter | settled)
     write_json(out / "history.json", log)
     write_json(out / "settings.json", asdict(settings) | {"pairs": len(rows), "over_long": over})
     return Outcome(log, trainer.state.global_step, len(rows), over, seconds)
