@@ -121,8 +121,8 @@ def table(run: Path) -> str:
         "rule, a well-formed empty call list: the official one also counts garbage as right. "
         "There is no overall figure, because the executable columns are not scored yet.",
         "",
-        f"Made by `make book` (profile `{manifest['profile']}`, seed {manifest['seed']}) in "
-        f"{seconds / 60:.0f} minutes on {hardware['cores']} cores ({hardware['processor']}), with "
+        f"Made by `python -m xlam_lib run --profile {manifest['profile']}` (seed {manifest['seed']}). Its "
+        f"notebooks took {seconds / 60:.0f} minutes together on {hardware['cores']} cores ({hardware['processor']}), with "
         f"at most {peak:.1f} GB of memory in a notebook; fine-tuning ran at {pace:.0f} tokens a second. "
         "Everything about the run stands in "
         "[`papermill_runs/reference/run.json`](papermill_runs/reference/run.json).",

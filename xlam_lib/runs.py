@@ -76,7 +76,7 @@ STAGES = {
         StageSpec("04_synthesize", "Synthesize", (), ("synthetic",), ("synthesis",)),
         StageSpec(
             "05_mix", "Mix", ("verified", "synthetic"), ("sft", "preferences"),
-            ("mixture.py", "prompts.py", "formats.py"),
+            ("mixture.py", "prompts.py", "formats.py", "evaluate"),
         ),
         StageSpec(
             "06_sft", "Fine-tune", ("sft",), ("models/early", "models/sft"),
