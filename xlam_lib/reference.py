@@ -89,9 +89,13 @@ def draw(run: Path) -> None:
 
     found = scores(run)
     calling = [c for c in found["base"].categories if not c.endswith("irrelevance")]
+    means = [
+        f"{name} {100 * sum(score.categories[c].accuracy for c in calling) / len(calling):.0f}%"
+        for name, score in found.items()
+    ]
     figure = plots.accuracy(
         {name: {c: score.categories[c] for c in calling} for name, score in found.items()},
-        "BFCL v2 accuracy of a 135M model, trained on a laptop's CPU",
+        f"BFCL v2, mean over the calling categories: {', '.join(means)}",
     )
     figure.savefig(run / "bfcl.png", dpi=110)
 
@@ -122,8 +126,8 @@ def table(run: Path) -> str:
         "There is no overall figure, because the executable columns are not scored yet.",
         "",
         f"Made by `python -m xlam_lib run --profile {manifest['profile']}` (seed {manifest['seed']}). Its "
-        f"notebooks took {seconds / 60:.0f} minutes together on {hardware['cores']} cores ({hardware['processor']}), with "
-        f"at most {peak:.1f} GB of memory in a notebook; fine-tuning ran at {pace:.0f} tokens a second. "
+        f"notebooks took {seconds / 60:.0f} minutes together on {hardware['cores']} cores ({hardware['processor']}), "
+        f"with at most {peak:.1f} GB of memory in a notebook; fine-tuning ran at {pace:.0f} tokens a second. "
         "Everything about the run stands in "
         "[`papermill_runs/reference/run.json`](papermill_runs/reference/run.json).",
     ]
