@@ -95,7 +95,7 @@ def draw(run: Path) -> None:
     ]
     figure = plots.accuracy(
         {name: {c: score.categories[c] for c in calling} for name, score in found.items()},
-        f"BFCL v2, mean over the calling categories: {', '.join(means)}",
+        f"BFCL v2, mean of the categories: {', '.join(means)}",
     )
     figure.savefig(run / "bfcl.png", dpi=110)
 
@@ -126,7 +126,8 @@ def table(run: Path) -> str:
         "There is no overall figure, because the executable columns are not scored yet.",
         "",
         f"Made by `python -m xlam_lib run --profile {manifest['profile']}` (seed {manifest['seed']}). Its "
-        f"notebooks took {seconds / 60:.0f} minutes together on {hardware['cores']} cores ({hardware['processor']}), "
+        f"notebooks took {seconds / 60:.0f} minutes together on "
+        f"{hardware['cores']} cores ({hardware['processor']}), "
         f"with at most {peak:.1f} GB of memory in a notebook; fine-tuning ran at {pace:.0f} tokens a second. "
         "Everything about the run stands in "
         "[`papermill_runs/reference/run.json`](papermill_runs/reference/run.json).",
