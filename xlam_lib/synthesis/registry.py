@@ -50,6 +50,8 @@ class Function:
         A parameter and a well-typed value for which the function raises.
     kin
         Functions of one kin could answer each other's queries and are never offered together.
+    needs
+        Modules that the function imports when it is called; a worker imports them before its first call.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Function:
     missing: tuple[Template, ...] = ()
     bad: tuple[str, Any] | None = None
     kin: str = ""
+    needs: tuple[str, ...] = ()
 
 
 class Registry:
@@ -84,6 +87,7 @@ class Registry:
         missing: Sequence[str] = (),
         bad: tuple[str, Any] | None = None,
         kin: str = "",
+        needs: Sequence[str] = (),
         hidden: bool = False,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register the decorated function; parameters as in :class:`Function`.
@@ -110,6 +114,7 @@ class Registry:
                 tuple(map(parse, missing)),
                 bad,
                 kin,
+                tuple(needs),
             )
             _check(function)
             if tool.name in self.functions or tool.name in self.hidden:

@@ -133,6 +133,8 @@ def main(arguments: list[str]) -> None:
     os.dup2(null, 1)
     package, _, attribute = source.partition(":")
     registry = getattr(importlib.import_module(package), attribute)
+    for module in sorted({module for function in registry.functions.values() for module in function.needs}):
+        importlib.import_module(module)  # now, so that no call's time limit pays for it
     os.dup2(null, 2)  # only now, so that a failed import still says why
     os.chdir("/")
     isolated = _isolate_network()
