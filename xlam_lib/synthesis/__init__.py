@@ -3,12 +3,14 @@
 ``generate`` gives unchecked samples, ``synthesize`` verified trajectories with the count table.
 """
 
-from xlam_lib.synthesis.checks import execution_check, format_check, grounded, semantic_check
+from xlam_lib.synthesis.checks import execution_check, format_check
 from xlam_lib.synthesis.execute import Limits, Outcome, Pool
 from xlam_lib.synthesis.pipeline import Counts, Funnel, Result, check_all, synthesize
-from xlam_lib.synthesis.registry import Function, Registry, tool_of
+from xlam_lib.synthesis.registry import Function, Registry
 from xlam_lib.synthesis.sampler import CATEGORIES, FUNCTIONS, TOOLS, generate
 from xlam_lib.synthesis.samples import STYLES, Sample, Slot
+from xlam_lib.synthesis.semantic import grounded, semantic_check
+from xlam_lib.synthesis.signatures import tool_of
 
 __all__ = [
     "CATEGORIES",

@@ -21,11 +21,11 @@ from xlam_lib.synthesis.checks import (
     format_check,
     outcome_fault,
     parse_answer,
-    semantic_check,
 )
 from xlam_lib.synthesis.execute import DEFAULT_REGISTRY, Limits, Outcome, Pool
 from xlam_lib.synthesis.sampler import generate
 from xlam_lib.synthesis.samples import STYLES, Sample
+from xlam_lib.synthesis.semantic import semantic_check
 
 BATCH = 512
 

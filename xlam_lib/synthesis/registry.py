@@ -1,23 +1,18 @@
-"""The API library's registry: a typed, documented Python function becomes a :class:`Tool`.
-
-One mechanism for all: types come from the signature (``Literal`` -> enum, ``list[float]`` -> array,
-``TypedDict`` -> nested object, a default -> optional), descriptions from the docstring, whose first
-paragraph describes the function and whose lines ``name: text`` describe the parameters.
-"""
+"""A library of APIs: functions with their tools, what queries about them say, and who executes them."""
 
 from __future__ import annotations
 
-import inspect
-import re
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xlam_lib.errors import SchemaError
 from xlam_lib.schema import Tool
 from xlam_lib.synthesis.grammar import Draw, Template, parse
+from xlam_lib.synthesis.signatures import tool_of
+
+if TYPE_CHECKING:
+    from xlam_lib.synthesis.execute import Executor, Limits
 
 REPORT_CATEGORIES = (
     "Finance", "Data", "Sports", "Travel", "Technology", "Social", "Media", "Entertainment", "Tools",
@@ -25,9 +20,6 @@ REPORT_CATEGORIES = (
     "Lifestyle", "Health", "Other", "Science",
 )  # fmt: skip
 """The 21 categories of APIGen's API library, largest share first."""
-
-_SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
-_LINE = re.compile(r"^(\w+): (.+)$")
 
 
 @dataclass(frozen=True)
@@ -37,9 +29,9 @@ class Function:
     Attributes
     ----------
     name, category, tool
-        The tool's name (may be dotted), its category and the tool derived from the code.
+        The tool's name (may be dotted), its category and its tool.
     call
-        The Python function; it is run in worker processes only.
+        The Python function, which is run in worker processes only; None where a service is called instead.
     draws, joint
         Slot to its draw, and slot to the key ``a,b`` of slots drawn together.
     asks
@@ -57,7 +49,7 @@ class Function:
     name: str
     category: str
     tool: Tool
-    call: Callable[..., Any]
+    call: Callable[..., Any] | None = None
     draws: Mapping[str, Draw] = field(default_factory=dict)
     joint: Mapping[str, str] = field(default_factory=dict)
     asks: tuple[Template, ...] = ()
@@ -68,14 +60,68 @@ class Function:
 
 
 class Registry:
-    """Functions by name. ``registry.api(...)`` is the decorator that adds one.
+    """A library of APIs: functions by name, and how their calls are executed.
 
-    ``hidden`` functions can be run but are never offered (the planted faults use them).
+    ``registry.api(...)`` is the decorator that adds a Python function.
+
+    Attributes
+    ----------
+    name
+        For tables and data cards.
+    source, path
+        Where worker processes find this registry: ``module:NAME`` or ``/path/file.py:NAME``, and folders
+        for their import path.
+    functions
+        What can be offered.
+    hidden
+        Functions that can be run but are never offered (the planted faults use them).
+    executable
+        False for tools that nobody can call: the execution check does not apply to them.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        source: str = "",
+        *,
+        name: str = "",
+        path: Sequence[str] = (),
+        opener: Callable[[int, Limits | None], Executor] | None = None,
+        executable: bool = True,
+    ) -> None:
+        self.source, self.name, self.path = source, name or source, tuple(path)
+        self.opener, self.executable = opener, executable
         self.functions: dict[str, Function] = {}
         self.hidden: dict[str, Function] = {}
+
+    def open(self, workers: int = 1, limits: Limits | None = None) -> Executor:
+        """What executes calls of this library: a pool of worker processes unless ``opener`` gives another."""
+        if self.opener is not None:
+            return self.opener(workers, limits)
+        from xlam_lib.synthesis.execute import Pool
+
+        return Pool(workers, registry=self.source, limits=limits, path=self.path)
+
+    def subset(self, keep: Callable[[Function], bool]) -> Registry:
+        """The library with only the functions that ``keep`` says true of; they are executed as before."""
+        part = Registry(
+            self.source, name=self.name, path=self.path, opener=self.opener, executable=self.executable
+        )
+        part.functions = {name: function for name, function in self.functions.items() if keep(function)}
+        part.hidden = self.hidden
+        return part
+
+    def add(self, function: Function, hidden: bool = False) -> None:
+        """Add a function.
+
+        Raises
+        ------
+        SchemaError
+            A template whose slots do not fit the function, or a name taken already.
+        """
+        _check(function)
+        if self.find(function.name):
+            raise SchemaError(f"function {function.name!r}: the name is taken; choose another")
+        (self.hidden if hidden else self.functions)[function.name] = function
 
     def api(
         self,
@@ -101,25 +147,22 @@ class Registry:
 
         def register(call: Callable[..., Any]) -> Callable[..., Any]:
             tool = tool_of(call, name)
-            draws = dict(slots or {})
-            joint = {part: key for key in draws if "," in key for part in key.split(",")}
-            function = Function(
-                tool.name,
-                category,
-                tool,
-                call,
-                draws,
-                joint,
-                tuple(map(parse, asks)),
-                tuple(map(parse, missing)),
-                bad,
-                kin,
-                tuple(needs),
+            self.add(
+                Function(
+                    tool.name,
+                    category,
+                    tool,
+                    call,
+                    dict(slots or {}),
+                    joint_of(slots or {}),
+                    tuple(map(parse, asks)),
+                    tuple(map(parse, missing)),
+                    bad,
+                    kin,
+                    tuple(needs),
+                ),
+                hidden,
             )
-            _check(function)
-            if tool.name in self.functions or tool.name in self.hidden:
-                raise SchemaError(f"function {tool.name!r}: the name is taken; choose another")
-            (self.hidden if hidden else self.functions)[tool.name] = function
             return call
 
         return register
@@ -127,6 +170,11 @@ class Registry:
     def find(self, name: str) -> Function | None:
         """The function of that name, hidden ones included, or None."""
         return self.functions.get(name) or self.hidden.get(name)
+
+
+def joint_of(draws: Mapping[str, Draw]) -> dict[str, str]:
+    """Slot to the key ``a,b`` of the slots that are drawn together with it."""
+    return {part: key for key in draws if "," in key for part in key.split(",")}
 
 
 def _check(function: Function) -> None:
@@ -149,83 +197,6 @@ def _check(function: Function) -> None:
             raise SchemaError(f"{where}: {template.source!r} should leave a required parameter out")
     if function.bad and function.bad[0] not in parameters:
         raise SchemaError(f"{where}: the bad value is for {function.bad[0]!r}, which is no parameter of it")
-
-
-def tool_of(call: Callable[..., Any], name: str = "") -> Tool:
-    """The tool of a Python function, from its signature, type hints and docstring.
-
-    Raises
-    ------
-    SchemaError
-        A parameter without type or description, or a type JSON Schema has no counterpart for.
-    """
-    name = name or call.__name__
-    summary, descriptions = _docstring(call)
-    hints = typing.get_type_hints(call)
-    parameters: dict[str, dict[str, Any]] = {}
-    for parameter in inspect.signature(call).parameters.values():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            continue  # a hidden function that takes whatever it is sent
-        where = f"function {name!r}, parameter {parameter.name!r}"
-        if parameter.name not in hints:
-            raise SchemaError(f"{where}: has no type; annotate it")
-        if parameter.name not in descriptions:
-            raise SchemaError(f"{where}: has no description; add '{parameter.name}: ...' to the docstring")
-        schema = _schema(hints[parameter.name], where)
-        schema["description"] = descriptions[parameter.name]
-        schema["required"] = parameter.default is inspect.Parameter.empty
-        if not schema["required"] and parameter.default is not None:
-            schema["default"] = parameter.default
-        parameters[parameter.name] = schema
-    return Tool(name, summary, parameters)
-
-
-def _docstring(item: Any) -> tuple[str, dict[str, str]]:
-    summary: list[str] = []
-    descriptions: dict[str, str] = {}
-    last = ""
-    body = False
-    for line in (inspect.getdoc(item) or "").splitlines():
-        match = _LINE.match(line.strip()) if body else None
-        if not line.strip():
-            body = True
-        elif match:
-            last = match[1]
-            descriptions[last] = match[2]
-        elif body and last:
-            descriptions[last] += " " + line.strip()
-        else:
-            summary.append(line.strip())
-    return " ".join(summary), descriptions
-
-
-def _schema(kind: Any, where: str) -> dict[str, Any]:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind in _SCALARS:
-        return {"type": _SCALARS[kind]}
-    if origin is typing.Literal:
-        return {"type": _SCALARS[type(arguments[0])], "enum": list(arguments)}
-    if origin is list:
-        return {"type": "array", "items": _schema(arguments[0], where)}
-    if origin is dict:
-        return {"type": "object", "additionalProperties": _schema(arguments[1], where)}
-    if origin in (types.UnionType, typing.Union):
-        kinds = [argument for argument in arguments if argument is not type(None)]
-        if len(kinds) == 1:
-            return _schema(kinds[0], where)
-    if typing.is_typeddict(kind):
-        descriptions = _docstring(kind)[1]
-        properties = {}
-        # Not __required_keys__: it is wrong where annotations are strings.
-        for name, child in typing.get_type_hints(kind, include_extras=True).items():
-            optional = typing.get_origin(child) is typing.NotRequired
-            properties[name] = {
-                **_schema(typing.get_args(child)[0] if optional else child, where),
-                "description": descriptions.get(name, ""),
-                "required": not optional,
-            }
-        return {"type": "object", "properties": properties}
-    raise SchemaError(f"{where}: type {kind!r} has no counterpart in JSON Schema; use a simpler one")
 
 
 def value_fault(value: Any, schema: Mapping[str, Any], path: str) -> tuple[str, str] | None:

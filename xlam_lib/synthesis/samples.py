@@ -46,6 +46,8 @@ class Sample(msgspec.Struct, forbid_unknown_fields=True):
         Whether tools were renamed and whether the prose was misspelled.
     planted
         The kind of planted error, if any.
+    generator
+        Who wrote it.
     """
 
     index: int
@@ -63,3 +65,4 @@ class Sample(msgspec.Struct, forbid_unknown_fields=True):
     masked: str = ""
     noisy: bool = False
     planted: str = ""
+    generator: str = ""

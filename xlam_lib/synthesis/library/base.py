@@ -8,7 +8,7 @@ import time
 
 from xlam_lib.synthesis.registry import Registry
 
-LIBRARY = Registry()
+LIBRARY = Registry("xlam_lib.synthesis.library:LIBRARY", name="the book's library")
 api = LIBRARY.api
 
 
