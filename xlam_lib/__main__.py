@@ -1,4 +1,4 @@
-"""The command line: ``python -m xlam_lib run|build|assets|bench``."""
+"""The command line: ``python -m xlam_lib run|build|assets|synthesize|bench``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     build.add_argument("--run", default="laptop", help="the run (below papermill_runs/)")
 
     commands.add_parser("assets", help="fetch, check and convert the embedded model and the benchmark")
+
+    make = commands.add_parser("synthesize", help="verified function-calling data for your own APIs")
+    make.add_argument("apis", help="tools.py, openapi.yaml, tools.json, a.module, or mcp:COMMAND")
+    make.add_argument("--out", required=True, help="folder for the data, what was rejected, and the release")
+    make.add_argument("--count", type=int, default=1000, help="samples asked for")
+    make.add_argument("--seed", type=int, default=0)
+    make.add_argument("--workers", type=int, default=1, help="processes or connections that execute calls")
+    make.add_argument("--base-url", help="of a REST service, where its document does not say")
+    make.add_argument("--unsafe", action="store_true", help="call operations that change things, too")
+    make.add_argument("--model", default="", help="generate with this model; templates without")
+    make.add_argument("--endpoint", default="", help="an OpenAI-compatible server that serves the model")
+    make.add_argument("--key-env", default="", help="the environment variable that holds the server's key")
 
     bench = commands.add_parser("bench", help="measure one part against its named baseline")
     bench.add_argument("name", help="a module of xlam_lib.bench")

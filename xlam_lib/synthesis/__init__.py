@@ -5,7 +5,8 @@
 
 from xlam_lib.synthesis.checks import execution_check, format_check
 from xlam_lib.synthesis.execute import Limits, Outcome, Pool
-from xlam_lib.synthesis.pipeline import Counts, Funnel, Result, check_all, synthesize
+from xlam_lib.synthesis.generators import Generator, ModelGenerator, TemplateGenerator
+from xlam_lib.synthesis.pipeline import Cost, Counts, Funnel, Result, check_all, synthesize
 from xlam_lib.synthesis.registry import Function, Registry
 from xlam_lib.synthesis.sampler import CATEGORIES, FUNCTIONS, TOOLS, generate
 from xlam_lib.synthesis.samples import STYLES, Sample, Slot
@@ -17,16 +18,20 @@ __all__ = [
     "FUNCTIONS",
     "STYLES",
     "TOOLS",
+    "Cost",
     "Counts",
     "Function",
     "Funnel",
+    "Generator",
     "Limits",
+    "ModelGenerator",
     "Outcome",
     "Pool",
     "Registry",
     "Result",
     "Sample",
     "Slot",
+    "TemplateGenerator",
     "check_all",
     "execution_check",
     "format_check",

@@ -49,12 +49,16 @@ def parse_answer(text: str) -> list[ToolCall]:
 
 def format_check(sample: Sample, tools: Sequence[Tool] | None = None) -> Fault | None:
     """The answer is JSON of the right form, and each call fits a tool on offer (name, arguments, types)."""
+    if not sample.answer.strip():
+        return Fault("format", "pair not given", "the generator wrote nothing for this pair")
     try:
         calls = parse_answer(sample.answer)
     except msgspec.ValidationError as error:
         return Fault("format", "answer is not a list of calls", str(error))
     except msgspec.DecodeError as error:
         return Fault("format", "answer is not JSON", str(error))
+    if not sample.query.strip():
+        return Fault("format", "answer without a query", "the query is missing, empty or no text")
     by_name = {tool.name: tool for tool in (sample.tools if tools is None else tools)}
     for number, call in enumerate(calls):
         tool = by_name.get(call.name)

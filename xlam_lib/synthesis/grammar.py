@@ -4,13 +4,16 @@
 ``<...>`` the part that is repeated when one sentence asks for several calls: ``What is the weather
 in <{city}>[ in {unit}]?`` becomes ``What is the weather in Oslo and Rome in Celsius?`` and two calls.
 Slots outside ``<...>`` hold for all the calls, so nothing is ambiguous.
+
+Optional parts that stand side by side and open alike (``[ for {days} days][ in {unit}]``) may change places,
+and one that closes a sentence may open it: ``In Celsius, what is the weather in Oslo?``
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,27 +25,60 @@ Draw = Callable[[random.Random], tuple[Any, Any]]
 Piece = tuple[str, bool]
 """Text and whether it is a slot's (noise and changes of case leave such text alone)."""
 
+VERBS = frozenset(
+    (
+        "add analyse analyze apply approximate bring come display have map note provide submit take "
+        "tally arrange assess assign average balance bill book build calculate call cancel categorize "
+        "change check choose classify clean compare compute condense convert count create cut decide "
+        "decode delete deploy describe design detect determine divide draft draw encode encrypt enroll "
+        "enumerate estimate evaluate exchange express extract fetch figure file fill filter find flag "
+        "flip forecast format generate get give go grade group hash identify invite invoice issue join "
+        "keep let line list log look make mark measure merge multiply name normalize open order pack "
+        "parse pick place plan play plot post predict prepare produce project propose publish pull put "
+        "query quote rank rate read recommend record remind remove render rent replace report request "
+        "reserve reset resize restart retrieve reverse rewrite roll round route run save scale schedule "
+        "score search select send set share shift show simulate solve sort split start stop subscribe "
+        "suggest sum summarize switch tell test throw track transform translate transpose trim turn "
+        "update validate verify work write"
+    ).split()
+)
+"""Verbs (lower case) that a request's sentence may start with."""
+
+_QUESTIONS = frozenset("what what's how which who when where is are do does can could will would".split())
+
 _TOKEN = re.compile(r"\{(\w+)\}|([\[\]<>])")
+_LINKED = re.compile(r",? (?:and|or|but|nor|that|which|who|whose|then)\b")
+_MOVABLE = re.compile(r",? (?:in|for|on|with|over|within|during|using|at(?! most| least)) (?!a$|an$)")
+_FRONTED = 0.2  # of the times that a movable part is said, it opens the sentence
+_BACK_REFERENCE = re.compile(r"\b(?:them|it|its|there|those|these|each|both)\b")
 
 
 @dataclass(frozen=True)
 class Node:
-    """One part of a template: ``text``, ``slot``, ``optional`` or ``repeat``."""
+    """One part of a template: ``text``, ``slot``, ``optional``, ``repeat``, or ``group``.
+
+    A group holds optional parts whose order is free.
+    """
 
     kind: str
     text: str = ""
     nodes: tuple[Node, ...] = ()
+    slots: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed template, its slots, and the slots that appear however it is rendered."""
+    """A parsed template, its slots, and the slots that appear however it is rendered.
+
+    ``movable`` are the optional parts that may open the sentence.
+    """
 
     source: str
     nodes: tuple[Node, ...]
     slots: frozenset[str]
     certain: frozenset[str]
     repeatable: bool
+    movable: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,12 +111,12 @@ def parse(source: str) -> Template:
             opened, nodes = stack.pop()
             if not stack or opened + match[2] not in ("[]", "<>"):
                 raise SchemaError(f"template {source!r}: {match[2]!r} closes nothing; pair the brackets")
-            stack[-1][1].append(Node("optional" if opened == "[" else "repeat", nodes=tuple(nodes)))
+            stack[-1][1].append(_node("optional" if opened == "[" else "repeat", _grouped(nodes)))
     if position < len(source):
         stack[-1][1].append(Node("text", source[position:]))
     if len(stack) != 1:
         raise SchemaError(f"template {source!r}: {stack[-1][0]!r} is never closed; pair the brackets")
-    nodes = tuple(stack[0][1])
+    nodes = _grouped(stack[0][1])
     repeats = sum(node.kind == "repeat" for node in _walk(nodes, certain=False))
     if repeats > 1:
         raise SchemaError(f"template {source!r}: has {repeats} parts <...>; one at most")
@@ -90,6 +126,68 @@ def parse(source: str) -> Template:
         frozenset(node.text for node in _walk(nodes, certain=False) if node.kind == "slot"),
         frozenset(node.text for node in _walk(nodes, certain=True) if node.kind == "slot"),
         repeats == 1,
+        _movable(nodes),
+    )
+
+
+def _node(kind: str, nodes: tuple[Node, ...]) -> Node:
+    said = frozenset(node.text for node in _walk(nodes, certain=False) if node.kind == "slot")
+    return Node(kind, nodes=nodes, slots=said)
+
+
+def _opening(node: Node) -> str:
+    """``,`` or a space where an optional part may trade places with its neighbours, else nothing."""
+    if node.kind != "optional" or not node.nodes:
+        return ""
+    first = node.nodes[0]
+    text = first.text if first.kind == "text" else ""
+    if _LINKED.match(text):
+        return ""
+    if text.startswith(", "):
+        return ","
+    return " " if re.match(r" [a-z]", text) else ""
+
+
+def _grouped(nodes: list[Node]) -> tuple[Node, ...]:
+    """The nodes, neighbouring optional parts that open alike as one group."""
+    result: list[Node] = []
+    run: list[Node] = []
+
+    def close() -> None:
+        result.extend([_node("group", tuple(run))] if len(run) > 1 else run)
+        run.clear()
+
+    for node in nodes:
+        if run and _opening(node) != _opening(run[0]):
+            close()
+        if _opening(node):
+            run.append(node)
+        else:
+            result.append(node)
+    close()
+    return tuple(result)
+
+
+def _movable(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The closing optional parts of a template of one sentence that may open it instead."""
+    first = nodes[0].text.split() if nodes and nodes[0].kind == "text" else []
+    if not first or first[0].lower() not in VERBS | _QUESTIONS:
+        return ()
+    texts = [node.text for node in _walk(nodes, certain=False) if node.kind == "text"]
+    if any(re.search(r"[.?!:;]( |$)", text) for text in texts[:-1]) or re.search(r"[.?!:;] ", texts[-1]):
+        return ()
+    tail = list(nodes)
+    if tail[-1].kind == "text" and tail[-1].text in ("?", "."):
+        tail.pop()
+    if not tail or tail[-1].kind not in ("optional", "group"):
+        return ()
+    parts = tail[-1].nodes if tail[-1].kind == "group" else (tail[-1],)
+    return tuple(
+        part
+        for part in parts
+        if part.nodes[0].kind == "text"
+        and _MOVABLE.match(part.nodes[0].text)
+        and not any(_BACK_REFERENCE.search(node.text) for node in part.nodes if node.kind == "text")
     )
 
 
@@ -102,9 +200,15 @@ def _walk(nodes: tuple[Node, ...], certain: bool):
 
 class _Renderer:
     def __init__(
-        self, draws: Mapping[str, Draw], joint: Mapping[str, str], rng: random.Random, chance: float
+        self,
+        draws: Mapping[str, Draw],
+        joint: Mapping[str, str],
+        rng: random.Random,
+        chance: float,
+        said: Set[str],
     ):
-        self.draws, self.joint, self.rng, self.chance = draws, joint, rng, chance
+        self.draws, self.joint, self.rng, self.chance, self.said = draws, joint, rng, chance, said
+        self.moved: Node | None = None
         self.shared: dict[str, tuple[Any, str]] = {}
         self.spare: dict[int, dict[str, tuple[Any, str]]] = {}
         self.groups: list[dict[str, tuple[Any, str]]] = []
@@ -132,11 +236,35 @@ class _Renderer:
             elif node.kind == "slot":
                 pieces.append((self.value(node.text, store)[1], True))
             elif node.kind == "optional":
-                if self.rng.random() < self.chance:
+                if node is not self.moved and (
+                    self.rng.random() < self.chance or not self.said.isdisjoint(node.slots)
+                ):
                     pieces += self.run(node.nodes, store, repeats)
+            elif node.kind == "group":
+                parts = list(node.nodes)
+                if self.rng.random() < 0.5:
+                    self.rng.shuffle(parts)
+                pieces += self.run(tuple(parts), store, repeats)
             else:
                 pieces += self.repeat(node, repeats)
         return pieces
+
+    def whole(self, template: Template, repeats: int) -> list[Piece]:
+        """The template's text, now and then with a closing optional part in front."""
+        if not template.movable or self.rng.random() > _FRONTED * self.chance:
+            return self.run(template.nodes, self.shared, repeats)
+        self.moved = self.rng.choice(template.movable)
+        front = self.run(self.moved.nodes, self.shared, repeats)
+        opening = front[0][0].lstrip(", ")
+        rest = self.run(template.nodes, self.shared, repeats)
+        text = rest[0][0]
+        return [
+            (opening[0].upper() + opening[1:], False),
+            *front[1:],
+            (", ", False),
+            (text[0].lower() + text[1:], False),
+            *rest[1:],
+        ]
 
     def repeat(self, node: Node, repeats: int) -> list[Piece]:
         if repeats == 1:
@@ -164,7 +292,15 @@ def _listed(items: list[list[Piece]], rng: random.Random) -> list[Piece]:
         middle, last = rng.choice((("; ", "; and "), ("; ", ", and also ")))
     else:
         middle, last = rng.choice(
-            ((", ", " and "), (", ", ", and "), (", ", " and "), (", ", " as well as "))
+            (
+                (", ", " and "),
+                (", ", ", and "),
+                (", ", " and "),
+                (", ", " as well as "),
+                (", ", " and also "),
+                (", then ", " and then "),
+                (" and ", " and "),
+            )
         )
         if len(items) == 2 and last == ", and ":
             last = " and "
@@ -183,6 +319,7 @@ def render(
     rng: random.Random,
     repeats: int = 1,
     chance: float = 0.5,
+    said: Set[str] = frozenset(),
 ) -> Rendered:
     """Fill a template in.
 
@@ -195,9 +332,11 @@ def render(
         give that many.
     chance
         Of each optional part being said.
+    said
+        Slots whose optional parts are said in any case.
     """
-    renderer = _Renderer(draws, joint, rng, chance)
-    pieces = _with_articles(renderer.run(template.nodes, renderer.shared, repeats))
+    renderer = _Renderer(draws, joint, rng, chance, said)
+    pieces = _with_articles(renderer.whole(template, repeats))
     calls = [{**renderer.shared, **group} for group in renderer.groups] or [dict(renderer.shared)]
     return Rendered(pieces, calls)
 
@@ -219,3 +358,27 @@ def _with_articles(pieces: list[Piece]) -> list[Piece]:
 def text_of(pieces: list[Piece]) -> str:
     """The pieces as one string."""
     return "".join(text for text, _ in pieces)
+
+
+def surroundings(template: Template, slot: str) -> tuple[str, str]:
+    """The text right before and right after a slot's first place; optional parts in between are skipped."""
+    before, after, found = "", "", False
+
+    def walk(nodes: tuple[Node, ...]) -> None:
+        nonlocal before, after, found
+        for node in nodes:
+            if after:
+                return
+            if node.kind == "repeat":
+                walk(node.nodes)
+            elif node.kind == "slot" and not found and node.text == slot:
+                found = True
+            elif node.kind in ("text", "slot"):
+                text = node.text if node.kind == "text" else "{}"
+                if found:
+                    after = text
+                else:
+                    before = text
+
+    walk(template.nodes)
+    return before, after

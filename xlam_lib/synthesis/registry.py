@@ -77,6 +77,8 @@ class Registry:
         Functions that can be run but are never offered (the planted faults use them).
     executable
         False for tools that nobody can call: the execution check does not apply to them.
+    skipped
+        What an importer could not take, by name, each with its reason.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Registry:
         self.opener, self.executable = opener, executable
         self.functions: dict[str, Function] = {}
         self.hidden: dict[str, Function] = {}
+        self.skipped: dict[str, str] = {}
 
     def open(self, workers: int = 1, limits: Limits | None = None) -> Executor:
         """What executes calls of this library: a pool of worker processes unless ``opener`` gives another."""

@@ -1,8 +1,12 @@
-"""APIGen's third check (report, section 5): do the calls and their results do what the query asks?"""
+"""APIGen's third check (report, section 5): do the calls and their results do what the query asks?
+
+A judge of cases is a :class:`SemanticJudge`: :class:`RuleJudge` here, a language model in
+:mod:`xlam_lib.synthesis.semantic_model`. The rules are exact where the generator says what its query asks, and
+go by the query's text (:mod:`xlam_lib.synthesis.semantic_rules`) where a model wrote the pair.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -13,10 +17,25 @@ from xlam_lib.schema import ToolCall
 from xlam_lib.synthesis.checks import Fault, parse_answer
 from xlam_lib.synthesis.execute import Outcome
 from xlam_lib.synthesis.samples import Sample, Slot
+from xlam_lib.synthesis.semantic_results import results_check
+from xlam_lib.synthesis.semantic_rules import (
+    COUNT,
+    MISSING,
+    NOT_ASKED,
+    NOT_SAID,
+    OTHER_VALUE,
+    blind_check,
+    grounded,
+)
+
+__all__ = ["Case", "RuleJudge", "SemanticJudge", "Usage", "grounded", "semantic_check"]
 
 
 class Case(NamedTuple):
-    """What a semantic judge looks at: a sample that passed the first two checks, its calls, their results."""
+    """What a semantic judge looks at: a sample that passed the first two checks, its calls, their results.
+
+    ``outcomes`` is empty where nobody could execute the calls.
+    """
 
     sample: Sample
     calls: list[ToolCall]
@@ -54,111 +73,53 @@ class RuleJudge:
 
     def faults(self, cases: Sequence[Case]) -> list[Fault | None]:
         """See :class:`SemanticJudge`."""
-        return [semantic_check(case.sample) for case in cases]
+        return [semantic_check(case.sample, case.outcomes) for case in cases]
 
 
-def semantic_check(sample: Sample) -> Fault | None:
-    """The calls are what the query asks for: their number, their tools, and each value as it is said.
+def semantic_check(sample: Sample, outcomes: Sequence[Outcome] = ()) -> Fault | None:
+    """The calls are what the query asks for (number, tools, each value as said), and so are their results.
 
-    With the generator's slots this is exact; the slots' texts must also stand in the query. For a pair
-    without slots (from a model) the values must be found in the query itself, which is a light rule:
-    booleans and enum values, which can be said in any words, pass.
+    With the generator's slots the calls are compared exactly; the slots' texts must also stand in the query.
+    For a pair without slots (from a model) it goes by :func:`xlam_lib.synthesis.semantic_rules.blind_check`.
+
+    Parameters
+    ----------
+    outcomes
+        The calls' results in order; empty where they were not executed.
     """
     calls = parse_answer(sample.answer)
     if sample.slots is None:
-        return _grounding(sample, calls)
+        fault = blind_check(sample.query, sample.tools, calls)
+    else:
+        fault = _exact(sample, sample.slots, calls)
+    return fault or results_check(sample, calls, outcomes)
+
+
+def _exact(sample: Sample, stated: Sequence[Slot], calls: Sequence[ToolCall]) -> Fault | None:
     if len(calls) != len(sample.expected):
-        detail = f"{len(calls)} calls where the query asks for {len(sample.expected)}"
-        return Fault("semantic", "number of calls disagrees with the query", detail)
+        return Fault("semantic", COUNT, f"{len(calls)} calls where the query asks for {len(sample.expected)}")
     said: list[dict[str, Slot]] = [{} for _ in calls]
-    for slot in sample.slots:
+    for slot in stated:
         if slot.text not in sample.query:
-            return Fault("semantic", "value not said in the query", f"{slot.text!r} for {slot.parameter!r}")
+            return Fault("semantic", NOT_SAID, f"{slot.text!r} for {slot.parameter!r}")
         said[slot.call][slot.parameter] = slot
     for number, (call, name, slots) in enumerate(zip(calls, sample.expected, said, strict=True)):
         path = f"answers[{number}].{call.name}"
         if call.name != name:
-            return Fault("semantic", "call not asked for", f"{path}: the query asks for {name!r}")
+            return Fault("semantic", NOT_ASKED, f"{path}: the query asks for {name!r}")
         for argument, value in call.arguments.items():
             if argument not in slots:
-                return Fault("semantic", "argument not said in the query", f"{path}.{argument}: {value!r}")
+                return Fault(
+                    "semantic", "argument not said in the query", f"{path}.{argument}: {value!r}"
+                )
             if not _same(value, slots[argument].value):
                 detail = f"{path}.{argument}: {value!r} where the query says {slots[argument].text!r}"
-                return Fault("semantic", "value disagrees with the query", detail)
+                return Fault("semantic", OTHER_VALUE, detail)
         for parameter in slots:
             if parameter not in call.arguments:
-                return Fault("semantic", "said value missing from the call", f"{path}.{parameter}")
+                return Fault("semantic", MISSING, f"{path}.{parameter}")
     return None
 
 
 def _same(value: Any, said: Any) -> bool:
     return type(value) is type(said) and value == said
-
-
-_NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
-_WORDS = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
-    )
-}
-
-
-def _numbers(query: str) -> set[float]:
-    """All numbers a query says, also as a share (7.5% -> 0.075) and as millions."""
-    found: set[float] = set()
-    for match in _NUMBER.finditer(query):
-        value = float(match[0].replace(",", "").rstrip("."))
-        found |= {value, abs(value)}
-        rest = query[match.end() : match.end() + 9].lower().lstrip()
-        if rest.startswith(("%", "percent")):
-            found.add(round(value / 100, 8))
-        if rest.startswith("million"):
-            found.add(value * 1_000_000)
-    found |= {float(_WORDS[word]) for word in re.findall(r"[a-z]+", query.lower()) if word in _WORDS}
-    return found
-
-
-def _squeezed(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text.casefold())
-
-
-def grounded(value: Any, query: str, schema: dict[str, Any] | None = None) -> bool:
-    """Whether a value can be found in the query's text (see :func:`semantic_check` for what passes)."""
-    schema = schema or {}
-    if isinstance(value, bool) or value is None or "enum" in schema or value == schema.get("default"):
-        return True
-    if isinstance(value, (int, float)):
-        return float(value) in _numbers(query)
-    if isinstance(value, list):
-        return all(grounded(item, query, schema.get("items")) for item in value)
-    if isinstance(value, dict):
-        properties = schema.get("properties", {})
-        return all(grounded(item, query, properties.get(key)) for key, item in value.items())
-    if _squeezed(value) in _squeezed(query):
-        return True
-    # A date or time that is said in words holds the same numbers.
-    numbers = [float(part) for part in re.findall(r"\d+", value)]
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-        return {numbers[0], numbers[2]} <= _numbers(query)
-    if re.fullmatch(r"\d\d:\d\d", value):
-        return bool({numbers[0], (numbers[0] - 1) % 12 + 1} & _numbers(query))
-    return False
-
-
-def _grounding(sample: Sample, calls: list[ToolCall]) -> Fault | None:
-    if sample.style == "irrelevant" and calls:
-        return Fault("semantic", "number of calls disagrees with the query", f"{len(calls)} calls, none fits")
-    if sample.style != "irrelevant" and not calls:
-        return Fault("semantic", "number of calls disagrees with the query", "no call")
-    by_name = {tool.name: tool for tool in sample.tools}
-    for number, call in enumerate(calls):
-        for argument, value in call.arguments.items():
-            schema = by_name[call.name].parameters[argument]
-            if not grounded(value, sample.query, schema):
-                return Fault(
-                    "semantic",
-                    "value not said in the query",
-                    f"answers[{number}].{call.name}.{argument}: {value!r}",
-                )
-    return None

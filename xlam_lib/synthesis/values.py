@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime
 import random
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xlam_lib.synthesis.grammar import Draw, parse, render, text_of
 
 _WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 _MONTHS = ("January February March April May June July August September October November December").split()
 
 
@@ -72,7 +74,10 @@ def money(low: int, high: int, cents: float = 0.25) -> Draw:
         if value >= 1_000_000 and value % 100_000 == 0:
             return value, f"${value / 1_000_000:g} million"
         text = grouped(value) if rng.random() < 0.6 else str(value)
-        return value, rng.choice((f"${text}", f"${text}", f"{text} dollars", f"{text} USD"))
+        way = rng.random()
+        if way < 0.5:
+            return value, f"${text}"
+        return value, f"{text} dollars" if way < 0.72 else f"{text} USD" if way < 0.9 else f"${text}.00"
 
     return draw
 
@@ -132,7 +137,83 @@ def quoted(pool: Sequence[str]) -> Draw:
         value = rng.choice(pool)
         if '"' in value:
             return value, f"'{value}'"
+        if rng.random() < 0.12:
+            return value, f"\u201c{value}\u201d"
         return value, f"'{value}'" if "'" not in value and rng.random() < 0.4 else f'"{value}"'
+
+    return draw
+
+
+_HEADS = (
+    "northern eastern silver golden hidden quiet broken gentle ancient winter summer autumn crimson "
+    "amber velvet paper distant restless burning frozen wandering lonely secret final hollow "
+    "electric midnight endless scarlet copper marble emerald stormy borrowed forgotten"
+).split()
+_TAILS = (
+    "harbour orchard lantern river meadow signal garden station compass letter island mirror tower "
+    "valley shadow bridge forest comet lighthouse engine circus violin kingdom promise journey "
+    "horizon echo canyon feather anchor window parade kitchen market summit"
+).split()
+_WHO = (
+    "the neighbours", "our new colleague", "the team", "my sister", "the committee", "a customer",
+    "the editor", "the night shift", "everyone in the office", "the driver", "our landlord", "the choir",
+    "my old teacher", "the support desk", "the gardener", "half the class", "the mayor", "my flatmate",
+    "the courier", "our guide",
+)  # fmt: skip
+_DID = (
+    "forgot about", "is waiting for", "was delighted with", "complained about", "asked about",
+    "has just delivered", "will present", "cannot find", "was worried about", "finally repaired",
+    "talked for hours about", "praised", "wrote to us about", "wants to replace", "took a picture of",
+    "paid for", "lost patience with",
+)  # fmt: skip
+_WHAT = (
+    "the new schedule", "the broken heater", "the missing keys", "the birthday cake", "the first draft",
+    "a blue umbrella", "the garden gate", "the lost parcel", "the winter menu", "an old map",
+    "the coffee machine", "the budget plan", "the spare room", "the opening speech", "the wrong invoice",
+    "a second opinion", "the museum tickets", "the train connection", "a box of tools", "the hotel lobby",
+    "the group photo", "the quiet keyboard",
+)  # fmt: skip
+_HOW = (
+    "", "", "", " once more", " without a word", " before lunch", " in the end", " after the meeting",
+    " with a smile", " over the phone", " as promised", " despite the rain", " at the last minute",
+    " for no good reason",
+)  # fmt: skip
+
+
+def title() -> Draw:
+    """An invented title of a film, book, song or game, in capitals and without quotation marks: a thousand."""
+
+    def draw(rng: random.Random) -> tuple[str, str]:
+        value = f"{rng.choice(_HEADS)} {rng.choice(_TAILS)}".title()
+        value = f"The {value}" if rng.random() < 0.4 else value
+        return value, value
+
+    return draw
+
+
+def prose(low: int = 1, high: int = 2) -> Draw:
+    """Free text of ``low`` to ``high`` invented sentences, in quotation marks; the value is between them."""
+
+    def draw(rng: random.Random) -> tuple[str, str]:
+        sentences = [
+            f"{rng.choice(_WHO)} {rng.choice(_DID)} {rng.choice(_WHAT)}{rng.choice(_HOW)}"
+            for _ in range(rng.randint(low, high))
+        ]
+        value = ". ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+        if len(sentences) > 1 or rng.random() < 0.4:
+            value += "."
+        return value, f'"{value}"' if rng.random() < 0.6 else f"'{value}'"
+
+    return draw
+
+
+def person(first: Sequence[str], last: Sequence[str], middle: float = 0.05) -> Draw:
+    """A full name from two pools, a share of them with a middle initial."""
+
+    def draw(rng: random.Random) -> tuple[str, str]:
+        initial = f" {rng.choice('ABCDEFGHJKLMNPRSTW')}." if rng.random() < middle else ""
+        value = f"{rng.choice(first)}{initial} {rng.choice(last)}"
+        return value, value
 
     return draw
 
@@ -171,6 +252,9 @@ def items(draw_item: Draw, low: int, high: int, distinct: bool = True) -> Draw:
             return values, "[" + ", ".join(map(str, values)) + "]"
         if style < 0.6 or len(values) == 1:
             return values, ", ".join(texts)
+        if not numeric and style > 0.85:
+            last = ", and " if len(values) > 2 and style < 0.94 else " as well as " if style > 0.97 else " & "
+            return values, ", ".join(texts[:-1]) + last + texts[-1]
         return values, ", ".join(texts[:-1]) + " and " + texts[-1]
 
     return draw
@@ -224,21 +308,37 @@ def rising(first: Draw) -> Draw:
 
 def _date_text(day: datetime.date, rng: random.Random) -> str:
     month = _MONTHS[day.month - 1]
-    ending = "th" if 10 < day.day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
-    return rng.choice(
-        (
-            day.isoformat(),
-            day.isoformat(),
-            f"{month} {day.day}, {day.year}",
-            f"{day.day} {month} {day.year}",
-            f"{month} {day.day}{ending}, {day.year}",
-            f"{month[:3]} {day.day} {day.year}",
-        )
-    )
+    number, year = day.day, day.year
+    ending = "th" if 10 < number < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    way = int(rng.random() * 16)
+    if way < 3:
+        return day.isoformat()
+    if way < 5:
+        return f"{month} {number}, {year}"
+    if way < 7:
+        return f"{number} {month} {year}"
+    if way < 9:
+        return f"{month} {number}{ending}, {year}"
+    if way == 9:
+        return f"{month[:3]} {number} {year}"
+    if way == 10:
+        return f"{month[:3]} {number}, {year}"
+    if way == 11:
+        return f"{number} {month[:3]} {year}"
+    if way == 12:
+        return f"the {number}{ending} of {month} {year}"
+    if way == 13:
+        return f"{_DAYS[day.weekday()]}, {month} {number}, {year}"
+    if way == 14:
+        return f"{year}/{day.month:02d}/{number:02d}"
+    # Day and month in digits, where only one of them can be the month.
+    if number <= 12:
+        return f"{number}{ending} {month} {year}"
+    return f"{day.month:02d}/{number}/{year}" if rng.random() < 0.5 else f"{number}.{day.month:02d}.{year}"
 
 
 def date(low: int = 2023, high: int = 2027) -> Draw:
-    """A date ``YYYY-MM-DD``, said in one of six ways."""
+    """A date ``YYYY-MM-DD``, said in digits or words, never so that day and month could be confused."""
     start = datetime.date(low, 1, 1).toordinal()
     end = datetime.date(high, 12, 31).toordinal()
 
@@ -250,15 +350,27 @@ def date(low: int = 2023, high: int = 2027) -> Draw:
 
 
 def clock(low: int = 6, high: int = 22) -> Draw:
-    """A time of day ``HH:MM`` on the 24-hour clock, said as ``15:30``, ``3:30 PM`` or ``3 pm``."""
+    """A time of day ``HH:MM`` on the 24-hour clock: ``15:30``, ``3:30 p.m.``, ``3 o'clock in the afternoon``."""
 
     def draw(rng: random.Random) -> tuple[str, str]:
         hour, minute = rng.randint(low, high), rng.choice((0, 0, 15, 30, 45, rng.randrange(0, 60, 5)))
         value = f"{hour:02d}:{minute:02d}"
         half = "AM" if hour < 12 else "PM"
         twelve = (hour - 1) % 12 + 1
-        short = f"{twelve}:{minute:02d} {half}" if minute else f"{twelve} {half}"
-        return value, rng.choice((value, short, short.lower().replace(" ", "")))
+        digits = f"{twelve}:{minute:02d}" if minute else str(twelve)
+        way = rng.random()
+        if way < 0.35:
+            return value, value
+        if way < 0.55:
+            return value, f"{digits} {half}"
+        if way < 0.75:
+            return value, f"{digits}{half.lower()}"
+        if way < 0.85:
+            return value, f"{digits} {half[0].lower()}.m."
+        if way < 0.92 and 5 <= hour < 22 and hour != 12:
+            part = "morning" if hour < 12 else "afternoon" if hour < 18 else "evening"
+            return value, f"{digits if minute else f'{digits} o{chr(39)}clock'} in the {part}"
+        return value, f"{digits} {half.lower()}"
 
     return draw
 
@@ -291,3 +403,95 @@ def table(said: str, keys: Draw, values: Draw, low: int, high: int) -> Draw:
         return result, joined
 
     return draw
+
+
+_FIGURE = (
+    "the number we spoke about", "the number from before", "that figure I mentioned", "some number or other",
+)  # fmt: skip
+_PREPOSITIONS = frozenset(
+    (
+        "about against around as at between by for from in into is of on onto over than through to "
+        "towards under until using vs with within"
+    ).split()
+)
+_TAKES_OBJECT = frozenset(
+    (
+        "add bill call check convert delete find get invoice look message open play profile read "
+        "restart route search see send show suggest translate track visit has have"
+    ).split()
+)
+_NO_NOUN = frozenset(
+    ("id text url to end start host left right base count sides values series body value").split()
+)
+
+
+def vague_words(
+    name: str, schema: Mapping[str, Any], before: str, after: str, drawn: Sequence[tuple[Any, Any]]
+) -> tuple[str, ...]:
+    """Words that only allude to a required value (``my usual restaurant``, ``a few``), or none that would fit.
+
+    Parameters
+    ----------
+    name, schema
+        The parameter.
+    before, after
+        The text around its slot.
+    drawn
+        Some values and texts of its draw, which tell dates, times and amounts of money from other values.
+    """
+    if not before.endswith(" ") or not re.match(r"(?:[ ,.?!;:]|$)", after):
+        return ()
+    previous = re.findall(r"[A-Za-z']+$", before.rstrip())
+    word = previous[0].lower() if previous else ""
+    following = re.match(r" ([a-z]+)", after)
+    texts = [str(text) for _, text in drawn]
+    values = [value for value, _ in drawn]
+    if schema.get("type") in ("integer", "number"):
+        return _vague_number(word, after, texts)
+    if word not in _PREPOSITIONS | _TAKES_OBJECT:
+        return ()
+    dated = [isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) for value in values]
+    timed = [isinstance(value, str) and re.fullmatch(r"\d\d:\d\d", value) for value in values]
+    if all(dated):
+        return (
+            "the day I told you about",
+            "the day I mentioned",
+            "that day we spoke about",
+            "the date you know",
+        )
+    if all(timed):
+        return ("the usual time", "the time we agreed on", "the time I mentioned", "the same time as always")
+    noun = name.lower().replace("_", " ")
+    if not re.fullmatch(r"[a-z]{4,}(?: [a-z]{3,})?", noun) or noun in _NO_NOUN:
+        return ()
+    if any(part in before.lower() for part in (noun, noun.removesuffix("s"))):
+        return ()
+    if schema.get("type") == "array":
+        if not noun.endswith("s") or (following and following[1] not in _PREPOSITIONS):
+            return ()
+        return (
+            f"the usual {noun}", f"the {noun} I sent you", f"those {noun} from before",
+            f"the same {noun} as last time", f"the {noun} on my list",
+        )  # fmt: skip
+    if schema.get("type") != "string" or noun.endswith("s"):
+        return ()
+    return (
+        f"the {noun} I mentioned", f"the {noun} we spoke about", f"my usual {noun}", f"the same {noun} as last time",
+        f"that {noun} from the other day", f"that {noun} I told you about",
+    )  # fmt: skip
+
+
+def _vague_number(word: str, after: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """Vague words for a number by the word before it, the text after it, and its usual texts."""
+    if word in ("a", "an", "the", "my", "each", "am", "is", "are", "weigh", "at", "level"):
+        return ()
+    if all(re.search(r"\$|USD|dollars", text) for text in texts):
+        return ("a reasonable amount", "a modest sum", "the usual amount", "that amount I mentioned")
+    if any("%" in text or "percent" in text for text in texts):
+        return ("the usual percentage", "a small percentage", "that percentage I mentioned")
+    unit = re.match(r" ([a-z]{3,}s|people)\b(?! old)", after)
+    if unit:
+        if word in ("every", "next", "last", "past", "following", "coming", "first"):
+            return ("few", "couple of")
+        return ("a few", "several", "a couple of", "quite a few", "a bunch of")
+    return _FIGURE if re.match(r"[,.?!;:]|$", after) and word in _PREPOSITIONS else ()

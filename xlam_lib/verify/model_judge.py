@@ -12,9 +12,7 @@ merge its findings with the rules' rather than to replace them.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from xlam_lib.asking import mark, one_line, unfenced
 from xlam_lib.errors import ProfileError
 from xlam_lib.formats import ParseError, dump_json, load_json
 from xlam_lib.generation import Backend, Generation, Message, generate
@@ -285,16 +284,11 @@ def prompt(trajectory: Trajectory) -> Message:
         ],
     }
     record = dump_json(shown)
-    # The mark depends on the whole record, so that no text in the record can hold it.
-    mark = f"=== {hashlib.sha256(record.encode()).hexdigest()[:16]} ==="
-    content = _PROMPT.format(mark=mark, record=record, count=len(trajectory.steps))
+    content = _PROMPT.format(mark=mark(record), record=record, count=len(trajectory.steps))
     return {"role": "user", "content": content}
 
 
 # ------------------------------------------------------------------------------------------------- answer
-
-_FENCE = re.compile(r"\A```\w*\n(.*)\n```\Z", re.DOTALL)
-
 
 def read_verdict(text: str, trajectory: Trajectory, min_rating: int = 4) -> Judgement:
     """Read a judge's answer strictly; one code fence around it is forgiven.
@@ -305,10 +299,7 @@ def read_verdict(text: str, trajectory: Trajectory, min_rating: int = 4) -> Judg
         It is not the JSON object asked for: another key, a value or step that the record has not, a step
         left out, a rating that is no whole number from 1 to 5, a reason that is no text.
     """
-    fenced = _FENCE.match(text.strip())
-    verdict = _object(
-        load_json(fenced[1] if fenced else text), ("ungrounded", "steps", "rating", "reason"), "the answer"
-    )
+    verdict = _object(load_json(unfenced(text)), ("ungrounded", "steps", "rating", "reason"), "the answer")
     values = values_of(trajectory)
     found: dict[int, Finding] = {}
     for index, item in enumerate(_list(verdict["ungrounded"], "ungrounded")):
@@ -367,6 +358,4 @@ def _reason(value: Any, path: str) -> str:
 
 
 def _told(text: str, width: int = MAX_REASON) -> str:
-    """Somebody's words on one line of bounded length."""
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[:width] + "..."
+    return one_line(text, width)

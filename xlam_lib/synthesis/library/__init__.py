@@ -4,9 +4,12 @@
 """
 
 from xlam_lib.synthesis.library import (
+    calendar_and_places,
     commerce,
     data,
     finance,
+    games_and_wellbeing,
+    graphs_and_codes,
     leisure,
     math,
     science,
@@ -18,9 +21,12 @@ from xlam_lib.synthesis.library.base import LIBRARY
 
 __all__ = [
     "LIBRARY",
+    "calendar_and_places",
     "commerce",
     "data",
     "finance",
+    "games_and_wellbeing",
+    "graphs_and_codes",
     "leisure",
     "math",
     "science",

@@ -1,0 +1,1 @@
+"""APIs of our own invention, as a user might bring them."""
