@@ -158,7 +158,9 @@ def synthesis(
 
 def files(folder: Path) -> dict[str, bytes]:
     """The bytes of what a synthesis wrote."""
-    return {name: (folder / name).read_bytes() for name in ("verified.jsonl", "rejected.jsonl", "funnel.json")}
+    return {
+        name: (folder / name).read_bytes() for name in ("verified.jsonl", "rejected.jsonl", "funnel.json")
+    }
 
 
 def identities(bodies: Sequence[dict[str, Any]]) -> Iterator[bytes]:

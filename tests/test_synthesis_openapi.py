@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xlam_lib
-from xlam_lib.errors import ArtifactError, ProfileError, SchemaError
+from xlam_lib.errors import ArtifactError, ProfileError, SchemaError, XlamError
 from xlam_lib.samples.apis.library_server import serve
 from xlam_lib.schema import Trajectory, validate
 from xlam_lib.synthesis import check_all, generate
@@ -20,6 +22,7 @@ from xlam_lib.synthesis.importers.schemas import Schemas, Unsupported, legal_nam
 from xlam_lib.synthesis.rest import Key, Place
 
 SAMPLE = Path(xlam_lib.__file__).parent / "samples" / "apis" / "library.yaml"
+DOCUMENT = yaml.safe_load(SAMPLE.read_text("utf-8"))
 URL = "http://127.0.0.1:1/api"
 
 
@@ -284,6 +287,7 @@ def test_names_are_legal_and_distinct_and_only_keeps_what_it_says():
     assert list(some.functions) == ["x"] and len(some.skipped) == 4
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=80), max_size=6))
 def test_any_text_becomes_a_legal_name(texts):
     taken: dict[str, str] = {}
@@ -364,6 +368,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@settings(deadline=None)
 def test_any_schema_is_plain_or_refused(schema):
     try:
         plain = Schemas({"a": schema}).plain(schema)
@@ -371,3 +376,27 @@ def test_any_schema_is_plain_or_refused(schema):
         assert str(error)
     else:
         assert "$ref" not in json.dumps(plain) or "enum" in json.dumps(plain)
+
+
+def _nodes(value: Any) -> list[tuple[Any, Any]]:
+    """Every place of a document, as (container, key)."""
+    pairs = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+    inner = [node for _, child in pairs if isinstance(child, (dict, list)) for node in _nodes(child)]
+    return [(value, key) for key, _ in pairs] + inner
+
+
+@given(st.integers(0, 10_000), JSON)
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_document_is_named_or_loses_an_operation(place, damage):
+    described = copy.deepcopy(DOCUMENT)
+    nodes = _nodes(described)
+    container, key = nodes[place % len(nodes)]
+    container[key] = damage
+    try:
+        registry = from_openapi(described, base_url=URL, unsafe=True)
+    except XlamError as error:
+        assert str(error)
+    else:
+        tools = [function.tool for function in registry.functions.values()]
+        assert not list(validate(Trajectory("a/1", "a", tools=tools, query="q")))
+        assert len(tools) + len(registry.skipped) >= 9

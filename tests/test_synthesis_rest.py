@@ -7,6 +7,7 @@ import base64
 import json
 import threading
 import time
+import tracemalloc
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -146,6 +147,17 @@ def test_every_response_has_its_phrase(server, call, error):
     if error:
         assert outcome.ok is None
     assert server.sent < 64 << 20  # the flood was left, not drunk up
+
+
+def test_a_compressed_bomb_does_not_go_off(server):
+    with executor(server) as pool:
+        tracemalloc.start()
+        try:
+            (outcome,) = pool.run([("body", {"name": "bomb"})])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert outcome.error == "output limit exceeded" and peak < 10_000_000
 
 
 @pytest.mark.parametrize(
@@ -300,7 +312,7 @@ def test_arguments_that_would_change_the_request_are_not_sent(server, arguments)
     st.text(max_size=30),
     st.lists(st.text(max_size=8), max_size=3),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_no_argument_changes_host_path_or_headers(path, query, header, items):
     executor = RestExecutor("http://api.example:81/v1", OPERATIONS)
     arguments = {"id": path, "q": query, "head": header, "many": items, "crumb": query}

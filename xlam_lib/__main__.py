@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench.add_argument("arguments", nargs=argparse.REMAINDER)
 
     options = parser.parse_args(arguments)
+    options.typed = shlex.join(
+        ["python", "-m", "xlam_lib", *(sys.argv[1:] if arguments is None else arguments)]
+    )
     try:
         return _run(options)
     except XlamError as error:
@@ -70,11 +74,40 @@ def _run(options: Any) -> int:
 
         for name, folder in assets.prepare().items():
             print(f"{name}: {folder}")
+    elif options.command == "synthesize":
+        _synthesize(options)
     else:
         from xlam_lib import bench
 
         bench.main(options.name, options.arguments)
     return 0
+
+
+def _synthesize(options: Any) -> None:
+    from tqdm import tqdm
+
+    from xlam_lib.synthesis.generators import open_generator
+    from xlam_lib.synthesis.own import make_data_set
+
+    generator = open_generator(
+        options.model, options.endpoint, options.key_env, answers=f"{options.out}/answers.jsonl"
+    )
+    more = {"base_url": options.base_url} if options.base_url else {}
+    with tqdm(total=options.count, unit="sample") as bar:
+        made = make_data_set(
+            options.apis, options.out, count=options.count, seed=options.seed, workers=options.workers,
+            generator=generator, progress=lambda done, _: bar.update(done - bar.n), command=options.typed,
+            **more, **({"unsafe": True} if options.unsafe else {}),
+        )  # fmt: skip
+    for name, reason in made.library.skipped.items():
+        print(f"not imported: {name}: {reason}")
+    total = made.result.funnel.total
+    print(
+        f"{total.asked} asked, {total.verified} verified; turned away: {total.fail_format} by the format check, "
+        f"{total.fail_execution} by execution, {total.fail_semantic} by the semantic check, "
+        f"{total.duplicate} as duplicates"
+    )
+    print(f"{made.release.written} written to {made.release.paths['README.md'].parent}")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,11 @@ STAGES = {
             "03_verify", "Verify", ("augmented",), ("verified", "rejected"),
             ("verify", "engine.py", "parallel.py"),
         ),
-        StageSpec("04_synthesize", "Synthesize", (), ("synthetic",), ("synthesis",)),
+        StageSpec(
+            "04_synthesize", "Synthesize", (), ("synthetic", "own", "release"),
+            ("synthesis", "samples", "data", "verify", "contamination.py", "dedup.py", "endpoint.py",
+             "generation.py", "inference.py", "formats", "prompts.py"),
+        ),
         StageSpec(
             "05_mix", "Mix", ("verified", "synthetic"), ("sft", "preferences"),
             ("mixture.py", "instruct.py", "dedup.py", "contamination.py", "splits.py", "prompts.py",

@@ -23,12 +23,15 @@ from xlam_lib.schema import Trajectory
 from xlam_lib.synthesis import generate
 from xlam_lib.synthesis.diversity import TOKENS, coverage, measure, tokens_of
 
+SAMPLES = 5000
+"""How many samples the coverage is counted on, unless more queries are compared."""
+
 
 def main(arguments: list[str]) -> None:
-    """Argument: queries of each set (1000). Prints tables of diversity and coverage, then all of it as JSON."""
+    """Argument: queries of each set (1000). Prints diversity and coverage as tables, then all as JSON."""
     wanted = int(arguments[0]) if arguments else 1000
     sets = references()
-    samples = list(generate(max(wanted, 1000)))
+    samples = list(generate(max(wanted, SAMPLES)))
     sets = {"synthetic": [sample.query for sample in samples], **sets}
     count = min(wanted, *map(len, sets.values()))
     cut = min(TOKENS, *(_tokens(queries, count) for queries in sets.values()))

@@ -1,7 +1,7 @@
 """Execution checks per second: the pool against one Python process per call, on the same library calls.
 
 ``python -m xlam_lib bench execution [calls] [baseline calls] [seed]``. The baseline is plain: each call is a
-``python -c`` that imports the module of the function alone, calls it and prints the result as JSON; no limits.
+``python -c`` that imports the function's module, calls it and prints the result as JSON, without limits.
 That import brings this package with it, so the table also has the least that any process per call costs: an
 interpreter that starts and does nothing.
 """

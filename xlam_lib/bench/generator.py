@@ -13,34 +13,31 @@ from pathlib import Path
 import msgspec
 
 from xlam_lib import __version__, assets
-from xlam_lib.inference import LocalModel
 from xlam_lib.records import read_json, write_json
 from xlam_lib.synthesis import synthesize
-from xlam_lib.synthesis.generators import ModelGenerator
+from xlam_lib.synthesis.generators import open_generator
 
 FILE = Path(__file__).parents[1] / "data" / "generators.json"
-TEMPERATURE = 0.7  # the report's
 
 
 def main(arguments: list[str]) -> None:
     """Arguments: samples asked for (200), seed (0)."""
     count = int(arguments[0]) if arguments else 200
     seed = int(arguments[1]) if len(arguments) > 1 else 0
-    model = LocalModel.load(
-        assets.model_folder(), "SmolLM2-135M-Instruct", temperature=TEMPERATURE, seed=seed
-    )
-    seeds = synthesize(200, seed=seed + 1, irrelevant=0.15).verified
-    generator = ModelGenerator(
-        model, seed=seed, max_new_tokens=192, progress=lambda done, of: print(f"{done} of {of}", flush=True)
-    )
+    generator = open_generator(
+        assets.EMBEDDED_MODEL, seed=seed, shots=1, max_new_tokens=160,
+        progress=lambda done, of: print(f"{done} of {of}", flush=True),
+    )  # fmt: skip
+    assert generator is not None
+    seeds = synthesize(200, seed=seed + 1).verified
     started = time.perf_counter()
     result = synthesize(count, generator=generator, seeds=seeds)
     total = result.funnel.total
     row = {
-        "name": f"{model.name} (embedded)",
+        "name": f"{assets.EMBEDDED_MODEL} (embedded)",
         "command": f"python -m xlam_lib bench generator {count} {seed}",
         "version": __version__,
-        "temperature": TEMPERATURE,
+        "sampling": generator.name,
         **msgspec.structs.asdict(total),
         "reasons": result.funnel.reasons,
         "requests": generator.usage.requests,

@@ -305,7 +305,10 @@ def _in_quotes(text: str) -> str:
     return f"'{text}'" if '"' in text else f'"{text}"'
 
 
-_ADJECTIVE = re.compile(r".*(?:ed|ic|al|able|ible|ive|ous|ful|only|en|ish|private|public|exact|strict|free)$")
+_ADJECTIVE = re.compile(
+    r".*(?:ed|ic|al|able|ible|ive|ous|ful|only|en|ish|private|public|exact|strict|free|urgent|verbose|"
+    r"recent|current|direct|nonstop|anonymous|raw|fast|dark)$"
+)
 _ASSERTING = {"is", "are", "be", "was", "should"}
 _HAVING = {"has", "have", "with", "add", "include", "includes"}
 _TURNING = {"enable", "enabled", "activate"}
@@ -396,7 +399,8 @@ def _number(name: str, schema: Schema) -> _Said:
     else:
         digits = 4 if style == "point" else 2 if style == "share" or high - low < 5 else 1
         draw = _decimals(low, high, digits, style)
-    return _Said(draw, "number", ordered=True)
+    known = re.search(r"\b(ID|number|code|year|page)$", words)  # "the order ID 17", not "an order ID of 17"
+    return _Said(draw, "named" if known else "number", ordered=True)
 
 
 def _bounded(low: float, high: float, schema: Schema) -> tuple[float, float]:
@@ -680,7 +684,7 @@ _NAMED: tuple[tuple[str, Draw, str, bool], ...] = (
     (r"\b(ingredient|ingredients|food)\b", values.one(pools.INGREDIENTS), "named", True),
     (r"\bcolou?r\b", values.one(_COLORS), "named", False),
     (r"\b(file ?name|file|path|folder|directory)\b", values.one(pools.FILES), "named", True),
-    (r"\b(ID|identifier|code|number|reference|SKU|key|token)$", _code, "named", False),
+    (r"\b(identifier|code|number|reference|SKU|key|token)$", _code, "named", False),
     (r"\b(title|subject|headline)\b", values.quoted(_TITLES), "named", False),
     (r"\b(query|search|keyword|keywords|term|topic)\b", values.quoted(_TOPICS), "named", False),
     (r"\b(text|message|content|body|comment|notes?|description|prompt|sentence|question|caption|summary|review"
@@ -705,7 +709,7 @@ def _string(name: str, schema: Schema, python: bool) -> _Said:
         return _among(list(dict.fromkeys(given)), {})
     if schema.get("pattern"):
         return _Said(_matching(str(schema["pattern"])), "named")
-    style = _STYLE_OF_DATE.search(described)
+    style = _STYLE_OF_DATE.search(described) if "format" not in words else None
     if style:
         written = style[1].upper()
         if written == "YYYY-MM-DD":
@@ -718,6 +722,8 @@ def _string(name: str, schema: Schema, python: bool) -> _Said:
     default = schema.get("default")
     if said is None and isinstance(default, str) and default and _fits(default, schema):
         return _among([default], {})
+    if said is None and schema.get("required") is False:
+        raise _Undrawable("nothing tells which texts it takes")
     said = said or _Said(values.quoted(_TOPICS), "named")
     rng = random.Random(name)
     if any(_fits(said.draw(rng)[0], schema) for _ in range(_TRIALS)):
@@ -737,6 +743,8 @@ def _by_name(words: str, described: str, known: bool) -> _Said | None:
         return _Said(_date_written("YYYY-MM-DD"), "proper", ordered=True)
     if re.search(r"\btime$", words):
         return _Said(values.clock(), "proper", ordered=True)
+    if re.search(r"\bID$", words):
+        return _Said(_code, "named")
     for pattern, draw, form, _ in _NAMED:
         if re.search(pattern, words):
             return _Said(draw, form)
@@ -916,13 +924,14 @@ _MORE_VERBS = set(
 )
 _PLAINER = {"return": "get", "retrieve": "get", "provide": "get", "output": "get", "obtain": "get",
             "lookup": "look up", "display": "show", "query": "look up", "list": "list"}  # fmt: skip
-_INTRO = re.compile(
-    r"^(?:(?:this|the|an?)\s+)?"
-    r"(?:(?:function|tool|method|endpoint|api|operation|service|utility|helper|action)\s+)?"
-    r"(?:(?:that|which)\s+)?"
-    r"(?:(?:can be |is |are )?used (?:to|for)"
-    r"|(?:allows|enables|lets|helps)(?: (?:you|users|the user|us|me))?(?: to)?"
-    r"|will|can|is able to|to|for|that|which|returning)\s+",
+_SUBJECT = re.compile(
+    r"^(?:(?:this|the|an?)\s+)?(?:function|tool|method|endpoint|api|operation|service|utility|helper|action)"
+    r"\s+(?:(?:that|which)\s+)?",
+    re.IGNORECASE,
+)
+_PURPOSE = re.compile(
+    r"^(?:(?:can be |is |are )?used (?:to|for)|(?:allows|enables|lets|helps)(?: (?:you|users|us|me))?(?: to)?"
+    r"|will|can|is able to|to|for|that|which)\s+",
     re.IGNORECASE,
 )
 _FOREIGN = re.compile(
@@ -935,6 +944,10 @@ _FOREIGN = re.compile(
 def label(name: str, schema: Schema) -> str:
     """What a parameter is called in a sentence: ``start_date`` is ``start date``, ``q`` is ``query``."""
     words = words_of(name) or [name]
+    if words[0] in ("from", "to") and len(words) > 1:
+        timed = words[-1] in {"date", "time", "day", "year", "month"}
+        ends = ("start", "end") if timed else ("source", "target")
+        words = [ends[words[0] == "to"], *words[1:]]
     said = " ".join(_ABBREVIATIONS.get(word, word) for word in words)
     for doubled in ("address address", "number number"):
         said = said.replace(doubled, doubled.split()[0])
@@ -944,6 +957,13 @@ def label(name: str, schema: Schema) -> str:
         )
         return told[1].lower() if told else said
     return said
+
+
+def _title(name: str) -> str:
+    """A tool's name as words."""
+    words = words_of(name.rpartition(".")[2])
+    kept = {"email", "mail", "phone", "n"}  # what parameters of these names are called is too much here
+    return " ".join(word if word in kept else _ABBREVIATIONS.get(word, word) for word in words) or name
 
 
 def _singular(word: str) -> str:
@@ -971,19 +991,27 @@ def _verb(word: str) -> str:
 def _prose(text: str) -> str:
     """A description's first sentence without markup, parentheses and anything a template would misread."""
     text = re.sub(r"```.*?```|<[^>]*>|!?\[([^\]]*)\]\([^)]*\)", lambda m: m[1] or " ", text, flags=re.DOTALL)
-    text = next((line for line in re.split(r"\n\s*\n", text) if re.search(r"\w", line)), "")
+    paragraphs = [line for line in re.split(r"\n\s*\n", text) if re.search(r"\w", line)]
+    text = next((part for part in paragraphs if not re.match(r"\s*(#{1,6}\s.*$|[-*+]\s|\|)", part)), "")
+    text = text or "".join(paragraphs[:1])
     lines = [line for line in text.splitlines() if not re.match(r"\s*(#{1,6}\s|[-*+]\s|\|)", line)] or [text]
     text = re.sub(r"\([^()]*\)|https?://\S+|[*`#{}\[\]<>\"]|(?<!\w)_|_(?!\w)", " ", " ".join(lines))
     text = re.split(r"(?<=[a-z0-9])[.!?](?:\s|$)|[;:]\s", " ".join(text.split()))[0]
     text = re.sub(r"\s+([,.])", r"\1", text).strip(" .,-")
-    text = re.sub(r"\b(the|a) user's\b", "my", text)
+    text = re.sub(r" on behalf of the user\b", "", re.sub(r"\b(the|a) user's\b", "my", text))
     return re.sub(r"\bthe user\b", "me", text)
+
+
+_DANGLING = "and|or|the|an?|of|to|under|by|in|on|at|for|from|with|that|which|using|while|than|is|are|currently|based|such|as"
 
 
 def _shortened(text: str, most: int = 95) -> str:
     """The text up to a clause's end, where it is longer than a request would be."""
+    text = re.sub(r",? and (?:returns?|gives?|outputs?) .*$", "", text)
     if len(text) > 60:
-        text = re.sub(r",? (?:which|using|based on|given|by providing|including|optionally) .*$", "", text)
+        text = re.sub(
+            r",? (?:which|using|based on|given (?:a|an|the)|by providing|including|optionally) .*$", "", text
+        )
     while len(text) > most:
         cut = max(
             text.rfind(mark, 20, most)
@@ -992,29 +1020,33 @@ def _shortened(text: str, most: int = 95) -> str:
         if cut < 0:
             return " ".join(text[:most].split()[:-1])
         text = text[:cut]
-    return re.sub(r"[, ]+(?:and|or|the|a|an|of|to)?$", "", text)
+    return re.sub(rf"(?:[, ]+(?:{_DANGLING}))+$", "", text).rstrip(" ,")
 
 
 def _request(tool: Tool) -> str:
     """What the tool does, as somebody would ask for it: ``get the weather forecast for a city``."""
     text = _prose(tool.description)
     english = text.isascii() and not _FOREIGN.search(text)
-    stripped = _INTRO.sub("", text)
-    for candidate in (text, stripped) if english else ():
+    bare = _SUBJECT.sub("", text)
+    for candidate in (text, bare, _PURPOSE.sub("", bare)) if english else ():
         first, _, rest = candidate.partition(" ")
         base = _verb(first)
         if base and rest and not (rest.split()[0] in {"of", "service", "API"} or first.isupper()):
             if first.lower() != base:  # "Creates and returns"
                 rest = re.sub(r"^(and|or) (\w+)", lambda m: f"{m[1]} {_verb(m[2]) or m[2]}", rest)
             return _shortened(f"{_PLAINER.get(base, base)} {rest}")
-    words = [_ABBREVIATIONS.get(word, word) for word in words_of(tool.name.rpartition(".")[2])]
-    named = " ".join(words)
+    named = _title(tool.name)
+    words = named.split()
     short = 0 < len(text.split()) <= 12 and english
     noun_phrase = re.match(r"(the|an?|my|all)\b", text, re.IGNORECASE) or not _verb(words[0] if words else "")
-    if short and text.lower() != named and noun_phrase:
+    if short and text.lower() != named and noun_phrase and bare == text:
         noun = text[0].lower() + text[1:] if not text[:2].isupper() else text
         noun = noun if re.match(r"(the|an?|my|all|every)\b", noun) else f"the {noun}"
-        return f"get {noun}" if len(noun.split()) > 3 or " of " in noun else f"use {noun}"
+        return (
+            f"use {noun}"
+            if re.search(r"\b(service|api|tool|endpoint|operation)$", noun, re.I)
+            else f"get {noun}"
+        )
     if words and _verb(words[0]) and len(words) > 1:
         return f"{_PLAINER.get(words[0], words[0])} {_with_article(words[1:])}"
     if short:
@@ -1050,16 +1082,24 @@ def _substituted(
     for name in sorted(required, key=lambda name: -len(label(name, tool.parameters[name]))):
         said = sayings[name]
         match = _mention(name, tool.parameters[name]).search(request)
-        if not match or "\1" in match[0] or said.form == "flag":
+        after = request[match.end() :] if match else ""
+        if not match or said.form == "flag" or (said.form == "number" and after.startswith((" of ", " to "))):
             continue
         words = label(name, tool.parameters[name])
+        if words != match[1]:  # "the order" for an order ID
+            words = match[1] if re.search(r" (ID|number|code)$", words) else words
+            after = re.sub(
+                r"^ (?:with|by|of|for|using) (?:(?:the|its|an?|given|specified) )*(?:ID|number|code)\b",
+                "",
+                after,
+            )
         phrase = {
             "proper": f"{{{name}}}",
             "number": f"{match[0]} of {{{name}}}",
             "record": f"the {match[1]} ({{{name}}})",
             "list": f"the {match[1]} {{{name}}}",
         }.get(said.form, f"{{{name}}}" if "enum" in tool.parameters[name] else f"the {words} {{{name}}}")
-        request = f"{request[: match.start()]}\1{phrase}\2{request[match.end() :]}"
+        request = f"{request[: match.start()]}\1{phrase}\2{after}"
         named.append(name)
     return request, named
 
@@ -1111,12 +1151,11 @@ def _phrase(name: str, schema: Schema, said: _Said) -> str:
     slot, words = f"{{{name}}}", label(name, schema)
     last = words.split()[-1]
     plain = _plain_phrase(name, schema, said)
-    if said.form == "flag" or (last in _PREPOSITIONS and words != last):
+    if said.form == "flag" or last in _PREPOSITIONS:
         return plain
     if said.form == "number":
-        return (
-            plain if _counts(words) else f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words} of {slot}"
-        )
+        article = "an" if words[0].lower() in "aeiou" else "a"
+        return plain if _counts(words) else f"{article} {words} of {slot}"
     return f"the {plain}"
 
 
@@ -1153,11 +1192,9 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def _given(names: Sequence[str], tool: Tool, sayings: Mapping[str, _Said]) -> str:
-    """Parameters as what follows a request: ``with <the city {city} and {days} days>``, ``<from ... to ...>``."""
+    """Parameters as what follows a request: ``with <the city {city} and {days} days>``."""
     parts = {name: _phrase(name, tool.parameters[name], sayings[name]) for name in names}
-    linked = [
-        name for name in names if label(name, {}).split()[-1] in _PREPOSITIONS and " " in label(name, {})
-    ]
+    linked = [name for name in names if label(name, {}).split()[-1] in _PREPOSITIONS]
     spans: list[str] = []
     for first in names:
         for opening, closing in _OPPOSITES[:3]:
@@ -1179,8 +1216,7 @@ def _templates(
     request = _request(tool)
     parameters = tool.parameters
     optional = [name for name in parameters if name in sayings and name not in required]
-    words = [_ABBREVIATIONS.get(word, word) for word in words_of(tool.name.rpartition(".")[2])]
-    title = " ".join(words) or tool.name
+    title = _title(tool.name)
 
     def tail(turn: int) -> str:
         start = turn % len(optional) if optional else 0
@@ -1229,8 +1265,10 @@ def _direct(
     rest = [name for name in required if name not in named]
     if not rest:
         return _repeatable(marked), named
-    text = marked.replace("\1", "").replace("\2", "")
-    return f"{text}, {_given(rest, tool, sayings)}", named
+    text, given = marked.replace("\1", "").replace("\2", ""), _given(rest, tool, sayings)
+    if given.startswith("<from"):
+        return f"{re.sub(r' (?:from one .+ to another|between two .+)$', '', text)} {given}", named
+    return f"{text}, {given}", named
 
 
 def _capital(text: str) -> str:

@@ -116,13 +116,14 @@ class _Template:
         }
         command = [sys.executable, "-m", "xlam_lib.synthesis.worker", msgspec.json.encode(settings).decode()]
         self.registry = registry
-        self.words = tempfile.TemporaryFile()  # not a pipe, which would stop a talkative import when full
+        # Not a pipe, which would stop a talkative import when full.
+        self.words = tempfile.TemporaryFile()  # noqa: SIM115
         self.control, theirs = socket.socketpair()
         self.control.settimeout(limits.start_seconds)
         with theirs:
             self.process = subprocess.Popen(
                 command,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self.words,
                 env=environment,
@@ -165,7 +166,8 @@ class _Template:
             ended = "no answer" if status is None else f"exit status {status}"
             said = f", {lines[-1]}" if lines else ""
             raise XlamError(
-                f"execution workers did not start ({ended}{said}); check that {self.registry!r} can be imported"
+                f"execution workers did not start ({ended}{said}); "
+                f"check that {self.registry!r} can be imported"
             )
         return int(answer)
 

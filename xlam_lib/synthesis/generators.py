@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from xlam_lib.endpoint import open_backend
 from xlam_lib.errors import ProfileError
 from xlam_lib.formats import find_end
 from xlam_lib.generation import Backend, Generation, Progress, generate
@@ -62,7 +63,11 @@ class TemplateGenerator:
 
     def samples(self, start: int, count: int, seeds: Sequence[Trajectory] = ()) -> Iterator[Sample]:
         """See :class:`Generator`."""
-        return sampler.generate(count, seed=self.seed, start=start, registry=self.library, **self.settings)
+        for sample in sampler.generate(
+            count, seed=self.seed, start=start, registry=self.library, **self.settings
+        ):
+            sample.generator = self.name
+            yield sample
 
 
 @dataclass
@@ -206,3 +211,43 @@ def _first_value(text: str) -> Any:
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             begin += end
     return None
+
+
+def open_generator(
+    model: str,
+    endpoint: str = "",
+    key_env: str = "",
+    *,
+    answers: str | Path | None = None,
+    temperature: float = 0.7,
+    seed: int = 0,
+    **options: Any,
+) -> ModelGenerator | None:
+    """The model generator that a notebook's parameters name, or None where they name none.
+
+    Parameters
+    ----------
+    model, endpoint, key_env
+        As :func:`xlam_lib.endpoint.open_backend` takes them.
+    answers
+        A file in which answers are kept as they arrive, so that an interrupted run asks for none twice.
+    temperature
+        Of the draws; 0.7 is the report's.
+    options
+        Further attributes of :class:`ModelGenerator`.
+
+    Raises
+    ------
+    ProfileError
+        There is an endpoint or a key and nothing that uses it.
+    AssetError
+        The local model is not there.
+    """
+    kept = None if answers is None else Path(answers)
+    backend: Any = open_backend(model, endpoint, key_env, journal=kept)
+    if backend is None:
+        return None
+    backend = replace(backend, temperature=temperature, seed=seed)
+    if not endpoint:  # a local model's name says nothing of its sampling, and the cache goes by the name
+        backend = replace(backend, name=f"{backend.name} (temperature {temperature:g}, seed {seed})")
+    return ModelGenerator(backend, seed=seed, cache=None if endpoint else kept, **options)

@@ -527,9 +527,11 @@ def _lowered(pieces: Sequence[Piece]) -> list[Piece]:
 def _plain_verb(pieces: Sequence[Piece]) -> bool:
     """Whether an imperative of one sentence starts with its verb, so that "Could you ..." may go in front."""
     text, is_slot = pieces[0]
-    words = text.split(None, 1)
+    words = text.split(None, 2)
     if is_slot or kind(pieces) != "imperative" or not words or not words[0].isalpha():
         return False
+    if len(words) > 1 and words[1] in ("of", "for", "from") and words[0] not in ("Look", "Search"):
+        return False  # a noun: "Rank of ..."
     return words[0].lower() in VERBS and not any(
         not slot and (". " in part or "? " in part or "lease" in part) for part, slot in pieces
     )
@@ -560,7 +562,7 @@ def _opened(pieces: Sequence[Piece], rng: random.Random) -> list[Piece]:
 
 
 def _turned(pieces: Sequence[Piece], rng: random.Random) -> list[Piece] | None:
-    """``What is the sum of ...?`` as ``Tell me the sum of ...``, or None where the question is no such one."""
+    """``What is the sum of ...?`` as ``Tell me the sum of ...``; None where the question is no such one."""
     match = _NOUN_QUESTION.match(pieces[0][0])
     if match is None or pieces[0][1]:
         return None
@@ -628,7 +630,7 @@ def single(pieces: list[Piece], category: str, rng: random.Random) -> list[Piece
     if register < 0.56:
         front = _greeting(rng)
         return _ended([(front, False), *(body if front.endswith("! ") else _lowered(body))], rng)
-    if register < 0.64 and not _keywords(body):
+    if register < 0.64 and _follows(body):
         return _closed([(_any(frames.inline, rng), False), *_lowered(body)])
     if register < 0.82:
         front = _greeting(rng) if rng.random() < 0.12 else ""
@@ -648,13 +650,18 @@ def _one_sentence(pieces: Sequence[Piece]) -> bool:
     return not any(not slot and re.search(r"[.?!] ", text) for text, slot in pieces)
 
 
-def _keywords(pieces: Sequence[Piece]) -> bool:
-    """Whether the request is no sentence, so that "..., so" cannot stand before it."""
-    return (
-        pieces[0][1]
-        or (kind(pieces) == "imperative" and not _plain_verb(pieces))
-        or not _one_sentence(pieces)
-    )
+_ASKS = frozenset(
+    "what how which who when where is are do does did can could would will please kindly".split()
+)
+
+
+def _follows(pieces: Sequence[Piece]) -> bool:
+    """Whether the request is one sentence that may stand after "I'm ..., so"."""
+    text, is_slot = pieces[0]
+    words = text.split(None, 1)
+    if is_slot or not words or not _one_sentence(pieces):
+        return False
+    return words[0].lower() in _ASKS or _plain_verb(pieces)
 
 
 def _ended(pieces: list[Piece], rng: random.Random) -> list[Piece]:

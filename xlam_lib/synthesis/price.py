@@ -24,7 +24,8 @@ from xlam_lib.synthesis.samples import Sample
 from xlam_lib.synthesis.semantic import SemanticJudge
 
 COMPLEXITIES = ("1-2 parameters", "3-4 parameters", "5 or more parameters", "nested parameters")
-WAITING = ("time-out", "crash")  # what they cost is the time limit that one chooses
+PRICED = tuple(kind for kind in KINDS if kind not in ("time-out", "crash"))
+"""The errors planted: all but those that cost the time limit which one chooses."""
 
 
 def complexity(tool: Tool) -> str:
@@ -97,7 +98,7 @@ def measure(
     judge: SemanticJudge | None = None,
     workers: int = 1,
     limits: Limits | None = None,
-    kinds: Sequence[str] = tuple(kind for kind in KINDS if kind not in WAITING),
+    kinds: Sequence[str] = PRICED,
 ) -> dict[str, list[Step]]:
     """Run the three checks over ``count`` samples of each complexity, with errors planted into a share.
 
@@ -106,7 +107,7 @@ def measure(
     judge
         As for :func:`synthesize`; by default rules, which see the text only.
     kinds
-        The errors; without those that make the execution check wait.
+        The errors to plant.
 
     Returns
     -------
@@ -128,9 +129,7 @@ def measure(
         if not any(function.asks for function in part.functions.values()):
             continue
         samples = list(blind(count, seed, share, part, kinds))
-        result = synthesize(
-            count, library=part, samples=samples, judge=judge, workers=workers, limits=limits
-        )
+        result = synthesize(count, library=part, samples=samples, judge=judge, workers=workers, limits=limits)
         found[group] = _steps(samples, result)
     return found
 

@@ -61,8 +61,8 @@ def request(task: Sample, pairs: int, shown: Sequence[Trajectory], rng: random.R
     """The chat that asks a model for so many pairs for the tools of a task.
 
     Examples are earlier turns of the chat, each asked for and answered as the task is to be; the first turn
-    begins with the rules. The wording depends on the query style, and one manner of writing is drawn: APIGen's
-    prompt library.
+    begins with the rules. The wording depends on the query style, and one manner of writing is drawn
+    (the prompt library of APIGen).
     """
     asked = [
         _ask(example.tools, str(example.meta.get("note") or example.meta.get("style", "simple")), 1, "")

@@ -1,8 +1,8 @@
 """APIGen's third check (report, section 5): do the calls and their results do what the query asks?
 
 A judge of cases is a :class:`SemanticJudge`: :class:`RuleJudge` here, a language model in
-:mod:`xlam_lib.synthesis.semantic_model`. The rules are exact where the generator says what its query asks, and
-go by the query's text (:mod:`xlam_lib.synthesis.semantic_rules`) where a model wrote the pair.
+:mod:`xlam_lib.synthesis.semantic_model`. The rules are exact where the generator says what its query asks,
+and go by the query's text (:mod:`xlam_lib.synthesis.semantic_rules`) where a model wrote the pair.
 """
 
 from __future__ import annotations
@@ -109,9 +109,7 @@ def _exact(sample: Sample, stated: Sequence[Slot], calls: Sequence[ToolCall]) ->
             return Fault("semantic", NOT_ASKED, f"{path}: the query asks for {name!r}")
         for argument, value in call.arguments.items():
             if argument not in slots:
-                return Fault(
-                    "semantic", "argument not said in the query", f"{path}.{argument}: {value!r}"
-                )
+                return Fault("semantic", "argument not said in the query", f"{path}.{argument}: {value!r}")
             if not _same(value, slots[argument].value):
                 detail = f"{path}.{argument}: {value!r} where the query says {slots[argument].text!r}"
                 return Fault("semantic", OTHER_VALUE, detail)

@@ -164,7 +164,7 @@ can serve it.
 function on offer can serve the query, or when it leaves out a value that the function requires.
 - A result is an error, says nothing, contradicts its call, or has nothing to do with what the function is for.
 Otherwise it passes. A result whose text was cut short is marked so, and its length is no fault. Where the \
-calls could not be executed, results is null and there is nothing to hold against them.
+calls could not be executed, results is null and nothing is held against them.
 
 {mark}
 {example}

@@ -1,4 +1,4 @@
-"""Whether a call's result is one to learn from (APIGen, section 5: results that hold errors or miss the point).
+"""Whether a call's result is one to learn from (APIGen, section 5).
 
 A result is an error that was returned instead of raised, is empty though the function promises something,
 or repeats a parameter with another text than the call's. Whether numbers, or fields with names of their own,

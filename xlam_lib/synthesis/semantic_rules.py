@@ -33,6 +33,7 @@ from xlam_lib.synthesis.semantic_text import (
     stems,
     tool_words,
 )
+from xlam_lib.verify.dates import is_dated
 from xlam_lib.verify.grounding import Context, is_grounded
 from xlam_lib.verify.numerals import numbers, tokens
 
@@ -56,6 +57,9 @@ def _context(text: str) -> Context:
     context = Context()
     context.add(text)
     return context
+
+
+_said = lru_cache(maxsize=256)(said)
 
 
 def grounded(value: Any, query: str, schema: Mapping[str, Any] | None = None) -> bool:
@@ -83,7 +87,10 @@ def grounded(value: Any, query: str, schema: Mapping[str, Any] | None = None) ->
         return value in months_named(query) and "month" in description.casefold()
     if is_grounded(value, _context(query)) or (len(value) > 3 and squeezed(value) in squeezed(query)):
         return True
-    return bool(value) and (is_grounded(value, _context(description)) or _is_code(value, query, description))
+    if not value or is_dated(value):
+        # What a description says of dates in general tells none.
+        return not value or Used([{"": value}]).has_any_date(_said(query))
+    return is_grounded(value, _context(description)) or _is_code(value, query, description)
 
 
 def _is_code(value: str, query: str, description: str) -> bool:
@@ -109,7 +116,7 @@ class _View:
 
     @cached_property
     def said(self) -> list[Said]:
-        return said(self.query)
+        return _said(self.query)
 
     @cached_property
     def used(self) -> Used:
@@ -162,30 +169,16 @@ def _ungrounded(view: _View) -> Told:
                 yield NOT_SAID, f"answers[{number}].{call.name}.{argument}: {value!r}"
 
 
-_AGAIN = frozenset("twice again times thrice each both every double".split())
+_AGAIN = re.compile(r"\b(?:twice|thrice|once more|(?:\d+|two|three|four|five|ten) (?:more )?times)\b", re.I)
 
 
 def _repeated(view: _View) -> Told:
-    """The same call again, or a part of another call, though its values are said only once."""
-    if _AGAIN & set(tokens(view.query)):
+    """The same call twice, though the query does not ask for that."""
+    if _AGAIN.search(view.query):
         return
     for number, call in enumerate(view.calls):
-        for other_number, other in enumerate(view.calls):
-            if number == other_number or call.name != other.name or not call.arguments:
-                continue
-            if call.arguments == other.arguments:
-                yield REPEATED, f"answers[{max(number, other_number)}].{call.name}"
-            elif call.arguments.items() <= other.arguments.items() and not _said_twice(view, call):
-                yield (
-                    COUNT,
-                    f"answers[{number}].{call.name} says nothing that answers[{other_number}] does not",
-                )
-
-
-def _said_twice(view: _View, call: ToolCall) -> bool:
-    """Whether some value of a call is said more than once."""
-    query = squeezed(view.query)
-    return any(query.count(squeezed(str(value))) > 1 for value in call.arguments.values())
+        if call in view.calls[:number]:
+            yield REPEATED, f"answers[{number}].{call.name}"
 
 
 def _other_choice(view: _View) -> Told:
@@ -205,6 +198,29 @@ def _other_choice(view: _View) -> Told:
                 if len(unused) == 1 and not _part_of_a_value(view, unused[0]):
                     path = f"answers[{number}].{call.name}.{argument}"
                     yield OTHER_VALUE, f"{path}: {value!r} where the query says {unused[0]!r}"
+
+
+def _choice_left_out(view: _View) -> Told:
+    """A listed value that the query says, of a parameter that no call of its tool has."""
+    present = f" {' '.join(tokens(view.query))} "
+    prose = set().union(*(words.all - words.choices for words in view.words.values()))
+    for tool in view.tools:
+        calls = [call for call in view.calls if call.name == tool.name]
+        for name, schema in tool.parameters.items():
+            if not calls or any(name in call.arguments for call in calls):
+                continue
+            told = [
+                choice
+                for choice in _choices(schema)
+                if len(choice) >= 4
+                and choice != schema.get("default")
+                and f" {choice.casefold()} " in present
+                and squeezed(choice) not in view.used.squeezed
+                and not stems(choice) & prose
+                and not _part_of_a_value(view, choice)
+            ]
+            if len(told) == 1:
+                yield MISSING, f"{told[0]!r} for {tool.name}.{name}"
 
 
 def _choices(schema: Mapping[str, Any]) -> list[str]:
@@ -303,14 +319,15 @@ def _cues_swapped(view: _View, call: ToolCall, left: str, right: str) -> bool:
     """Whether each value stands beside the other parameter's words and not beside its own."""
     parameters = view.by_name[call.name].parameters
     marks = {}
+    values = set().union(*(stems(str(value)) for value in call.arguments.values()))
     for name in (left, right):
-        marks[name] = name_stems(name) | stems(str(parameters[name].get("description", "")))
-    own = {left: marks[left] - marks[right], right: marks[right] - marks[left]}
-    near = {name: _beside(view.query, call.arguments[name]) for name in (left, right)}
-    if not all(near.values()) or not all(own.values()):
+        schema = parameters[name]
+        marks[name] = name_stems(name), name_stems(name) | stems(str(schema.get("description", "")))
+    near = {name: _beside(view.query, call.arguments[name]) - values for name in (left, right)}
+    if any(near[name] & marks[name][1] for name in (left, right)):
         return False
-    crossed = near[left] & own[right] and near[right] & own[left]
-    return bool(crossed) and not near[left] & own[left] and not near[right] & own[right]
+    crossed = [near[one] & (marks[other][0] - marks[one][1]) for one, other in ((left, right), (right, left))]
+    return all(crossed) or (any(crossed) and bool(near[left] & _SIGNED or near[right] & _SIGNED))
 
 
 def _beside(query: str, value: Any) -> set[str]:
@@ -325,12 +342,18 @@ def _beside(query: str, value: Any) -> set[str]:
     if len(places) != 1:
         return set()
     start, end = places[0]
+    told = " ".join(
+        _SIGNS[sign] for sign in _SIGNS if sign in query[start - 1 : start] + query[end : end + 1]
+    )
     before = re.split(r"[,.;:?!\d]", query[:start].rstrip(" \"'$€£"))[-1].split()[-_NEAR:]
     after = re.split(r"[,.;:?!\d]", query[end:].lstrip(" \"'%"))[0].split()[:_NEAR]
-    joined = next(
-        (i for i, word in enumerate(after) if word in ("and", "for", "at", "with", "to", "in")), None
-    )
-    return stems(" ".join(before)) | stems(" ".join(after[:joined]))
+    joined = next((i for i, word in enumerate(after) if word in _JOINING), None)
+    return stems(" ".join([told, *before, *after[:joined]]))
+
+
+_SIGNS = {"$": "dollars amount price cost", "€": "euros amount price cost", "%": "percent percentage rate"}
+_SIGNED = frozenset().union(*(stems(words) for words in _SIGNS.values()))
+_JOINING = frozenset("and for at with to in from of or over on by".split())
 
 
 _BEFORE_A_VALUE = re.compile(
@@ -345,8 +368,10 @@ def _unused(view: _View) -> Told:
         [{"": _defaults(tool)} for tool in view.tools if any(c.name == tool.name for c in view.calls)]
     )
     for words in view.words.values():
-        told |= words.all
+        told |= words.all - words.choices
     for value in view.said:
+        if value.kind == "text" and value.text in view.by_name:
+            continue
         if view.used.has(value) or defaults.has(value):
             continue
         if value.kind == "number" and (0.0 in value.numbers or 1.0 in value.numbers):
@@ -375,7 +400,7 @@ def _says_it(query: str, value: Any) -> bool:
 
 
 _LISTED = re.compile(
-    r"(?:,? and|,? as well as|,? or|,) (?P<item>[^\W\d_]+(?: [^\W\d_]+)?)(?: please)?\s*(?:[.?!]|$)"
+    r"(?:,? and(?: also)?|,? as well as|,? or|,) (?P<item>(?!also)[^\W\d_]+(?: [^\W\d_]+)?)(?: please)?\s*(?:[.?!]|$)"
 )
 
 
@@ -385,7 +410,8 @@ def _listed(view: _View) -> Told:
         for argument, value in call.arguments.items():
             if not isinstance(value, str) or len(value) < 2 or not value.replace(" ", "").isalpha():
                 continue
-            if not all(_says_it(view.query, other) for other in call.arguments.values()):
+            others = (other for each in view.calls for other in each.arguments.values())
+            if not all(_says_it(view.query, other) for other in others):
                 continue  # the word may be another argument's, said in other words
             for match in re.finditer(re.escape(value.casefold()), view.query.casefold()):
                 item = _LISTED.match(view.query, match.end())
@@ -407,7 +433,7 @@ MARGIN = 3.0
 
 
 def _choice(view: _View) -> Told:
-    """A called tool that has no word in common with the query, or is clearly beaten by one that is not used."""
+    """The one called tool, where another one on offer fits the query clearly better."""
     if len(view.calls) != 1:
         return  # several requests in one text: each word may belong to any of them
     name = view.calls[0].name
@@ -431,7 +457,7 @@ SHARE = 0.5
 
 
 def _answerable(view: _View, tool: Tool) -> bool:
-    """Whether the query plainly has a value for each parameter that the tool requires, as far as kinds tell."""
+    """Whether the query plainly has a value for each required parameter, as far as their kinds tell."""
     free = Counter(value.kind for value in view.said)
     texts = ("text", "address", "identifier", "name")
     for schema in tool.parameters.values():
@@ -470,6 +496,7 @@ _RULES: tuple[Callable[[_View], Told], ...] = (
     _repeated,
     _ungrounded,
     _other_choice,
+    _choice_left_out,
     _exchanged,
     _unused,
     _listed,

@@ -39,25 +39,30 @@ _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _DATES = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"(?<![\w-])(?P<year>\d{4})-(?P<number>\d\d)-(?P<day>\d\d)(?![\w-])",
+        r"(?<![\w-])(?P<year>\d{4})[-/](?P<number>\d\d?)[-/](?P<day>\d\d?)(?![\w-])",
+        r"(?<![\w.,/-])(?P<day>\d\d?)(?P<mark>[./])(?P<number>\d\d?)(?P=mark)(?P<year>\d{4})(?![\w-])",
         rf"\b{_MONTH}\.? {_DAY}\b(?:(?:,| of)? ?(?P<year>\d{{4}})\b)?",
         rf"(?<![\w.,]){_DAY}(?: of)? {_MONTH}\b\.?(?:,? ?(?P<year>\d{{4}})\b)?",
     )
 ]
 _TIME = re.compile(
-    r"(?<![\w:.,])(\d{1,2})(?:[:.](\d\d))?\s*([ap])\.?m\b\.?|(?<![\w:.])(\d{1,2}):(\d\d)(?![\w:])", re.I
+    r"(?<![\w:.,])(\d{1,2})(?:[:.](\d\d))?\s*([ap])\.?m\b\.?|(?<![\w:.])(\d{1,2}) o'clock|(?<![\w:.])(\d{1,2}):(\d\d)(?![\w:])",
+    re.I,
 )
 _QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|(?<!\w)\'(.+?)\'(?!\w)|‘([^’\n]+)’(?!\w)')
 _ADDRESS = re.compile(r"\b(?:https?://|www\.)[^\s\"'<>]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _TOKEN = re.compile(r"[@#]?\w(?:[\w./:@#+-]*\w)?")
 _HANDLE = re.compile(r"[@#][A-Za-z_]\w{2,}")
-_MEASURED = re.compile(r"[\d.,:]+-?[A-Za-zµ°]{1,10}|[A-Za-z]{1,3}\d|\d+-[A-Za-z-]+|[\d./-]+[A-Za-z]{1,2}\d?")
+_MEASURED = re.compile(
+    r"[\d.,:]+-?[A-Za-zµ°]{1,10}|[A-Za-z]{1,3}\d|\d+x\d+|\d+-[A-Za-z-]+|[\d./-]+[A-Za-z]{1,2}\d?"
+)
 _NUMBER = re.compile(
-    r"(?<![\w.,])(?:(?<![\w)]-)|(?<=\s)-|(?<=[=(\[])-)?\d+(?:,\d{3})*(?:\.\d+)?(?!\w)(?![.,:/]\d)(?!-\w)"
+    r"(?<![\w.,])(?:(?<![\w)]-)|(?<=\s)-|(?<=[=(\[])-)?(?<!\^)\d+(?:,\d{3})*(?:\.\d+)?(?!\w)(?![.,:/]\d)(?!-\w)"
 )
 _ENUMERATES = re.compile(r"(?m)^\s*\d+[.)]\s")
 _SPELLED = re.compile(r"\b(?:three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b(?!-)", re.I)
 _WORD = r"[A-Z][a-z]{2,}(?:[-'’][A-Z]?[a-z]+)*(?!\w)"
+_ISO = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?!\d)")
 _NAME = re.compile(rf"(?<![\w-]){_WORD}(?: {_WORD})*")
 _NOT_NAMES = frozenset(
     (*_MONTHS, *(name[:3] for name in _MONTHS))
@@ -67,6 +72,7 @@ _NOT_NAMES = frozenset(
     + tuple("could can would what which how the and then also next tell give find get show may sept".split())
     + tuple("separately finally lastly furthermore meanwhile however alternatively specifically".split())
 )
+MOST_QUOTED = 0.8
 _AFTER = 24  # characters after a number in which its unit stands
 
 
@@ -82,7 +88,8 @@ def said(query: str) -> list[Said]:
         rest = rest[:start] + "\0" * (end - start) + rest[end:]
 
     for match in _QUOTED.finditer(rest):
-        take(*match.span(), "text", text=next(filter(None, match.groups())))
+        if len(match[0]) < MOST_QUOTED * len(query):  # a query may stand in quotation marks as a whole
+            take(*match.span(), "text", text=next(filter(None, match.groups())))
     for match in _ADDRESS.finditer(rest):
         text = match[0].rstrip(".,;:!?)")
         take(match.start(), match.start() + len(text), "address")
@@ -92,8 +99,8 @@ def said(query: str) -> list[Said]:
             month = int(parts["number"]) if "number" in parts else _month(parts["month"])
             take(*match.span(), "date", (float(parts["year"] or 0), float(month), float(parts["day"])))
     for match in _TIME.finditer(rest):
-        hour, minutes, half, plain_hour, plain_minutes = match.groups()
-        hours = float(hour or plain_hour)
+        hour, minutes, half, full_hour, plain_hour, plain_minutes = match.groups()
+        hours = float(hour or full_hour or plain_hour)
         if half:
             hours = hours % 12 + (12 if half in "pP" else 0)
         take(*match.span(), "time", (hours, float(minutes or plain_minutes or 0)))
@@ -106,10 +113,11 @@ def said(query: str) -> list[Said]:
         rest = rest[: match.start()] + "\0" * len(match[0]) + rest[match.end() :]
     for match in _NUMBER.finditer(rest):
         following = re.split(r"[\d\0]", rest[match.end() : match.end() + _AFTER])[0]
-        take(*match.span(), "number", sorted(numbers(match[0].lstrip("-") + following)))
+        take(*match.span(), "number", _stated(match[0].lstrip("-"), following))
     for match in _SPELLED.finditer(rest):
         following = re.split(r"[\d\0.?!,;]", rest[match.end() : match.end() + _AFTER])[0]
-        take(*match.span(), "number", sorted(numbers(match[0] + following)))
+        if not rest[: match.start()].endswith(" of "):  # groups of four
+            take(*match.span(), "number", _stated(match[0], following))
     for match in _NAME.finditer(rest):
         if not _begins_sentence(query, match.start()):
             take(*match.span(), "name")
@@ -118,6 +126,11 @@ def said(query: str) -> list[Said]:
             take(match.start() + match[0].index(" ") + 1, match.end(), "name")
     kept = (value for value in found if value.kind != "name" or value.text.casefold() not in _NOT_NAMES)
     return sorted(kept, key=lambda value: value.start)
+
+
+def _stated(number: str, following: str) -> list[float]:
+    """What a number may stand for with the unit behind it, without what that unit says by itself."""
+    return sorted(numbers(number) | (numbers(number + following) - numbers(following)))
 
 
 def _month(text: str) -> int:
@@ -179,6 +192,9 @@ class Used:
                     self.numbers.add(_rounded(float(leaf)))
         for text in self.texts:
             self.numbers.update(map(_rounded, numbers(text)))
+        self.dates = [
+            tuple(map(float, match.groups())) for text in self.texts for match in _ISO.finditer(text)
+        ]
         self.squeezed = "|".join(squeezed(text) for text in self.texts)
         self.words = {token for text in self.texts for token in tokens(text)}
         self.context = Context()
@@ -191,31 +207,41 @@ class Used:
         if value.kind == "number":
             return any(_rounded(number) in self.numbers for number in value.numbers)
         if value.kind == "date":
-            year, month, day = value.numbers
-            named = (
-                any(_MONTHS[int(month) - 1][:3] == word[:3] for word in self.words)
-                if 1 <= month <= 12
-                else True
-            )
-            return (
-                day in self.numbers
-                and (not year or year in self.numbers)
-                and (named or month in self.numbers)
-            )
+            return self._has_date(*value.numbers)
         if value.kind == "time":
             hours, minutes = value.numbers
-            return bool({hours, (hours - 1) % 12 + 1} & self.numbers) and minutes in self.numbers | {0.0}
+            return bool({hours, (hours - 1) % 12 + 1, hours % 12 + 12} & self.numbers) and (
+                minutes in self.numbers | {0.0}
+            )
         parts = tokens(value.text)
         if value.kind in ("text", "name"):
             if "".join(part[0] for part in parts) in self.words and len(parts) > 1:
                 return True
             own = Context()
             own.add(value.context or value.text)
-            return any(self._has_word(part) for part in parts if len(part) > 2) or any(
+            known = [self._has_word(part) for part in parts if len(part) > 2]
+            if value.kind == "text":  # of a name one word may do, of a quotation it does not
+                return 2 * sum(known) > len(known)
+            if any(known) or any(len(s) == 2 and s.isalpha() and s[0] == parts[0][0] for s in self.words):
+                return True  # a code of two letters may stand for any name that begins so
+            return any(
                 own.has_word(short) for short in self.words if len(short) in (2, 3) and short.isalpha()
             )
         # "v1.2.3" is version 1.2.3
         return value.kind == "identifier" and squeezed(value.text).removeprefix("v") in self.squeezed
+
+    def has_any_date(self, said: Iterable[Said]) -> bool:
+        """Whether one of the dates that are said is used."""
+        return any(value.kind == "date" and self._has_date(*value.numbers) for value in said)
+
+    def _has_date(self, year: float, month: float, day: float) -> bool:
+        if self.dates:
+            return any(
+                day in (d, m) and month in (d, m) and (not year or year == y) for y, m, d in self.dates
+            )
+        named = 1 <= month <= 12 and any(_MONTHS[int(month) - 1][:3] == word[:3] for word in self.words)
+        there = day in self.numbers and (named or month in self.numbers)
+        return there and (not year or year in self.numbers)
 
     def _has_word(self, word: str) -> bool:
         if self.context.has_word(word):
@@ -244,13 +270,16 @@ _ENDINGS = (
 )  # fmt: skip
 _HEAD = 6
 _EMPTY = frozenset(
-    "the and for with from into that this these those what which who whom whose how when where why can could "
-    "would will shall should may might must please need want like have has had are was were been being does did "
-    "you your our their his her its she him they them there here then also next after before additionally "
-    "besides finally lastly furthermore moreover one two some any all each every both other another more most "
-    "give tell show get let make use using used given via per not but out about over under than too very just "
-    "only now hello thanks thank help know provide specify specified specific based string integer number "
-    "boolean list array value values optional required default true false function tool returns return".split()
+    (
+        "the and for with from into that this these those what which who whom whose how when where why can "
+        "could would will shall should may might must please need want like have has had are was were been "
+        "being does did you your our their his her its she him they them there here then also next after "
+        "before additionally besides finally lastly furthermore moreover one two some any all each every both "
+        "other another more most give tell show get let make use using used given via per not but out about "
+        "over under than too very just only now hello thanks thank help know provide specify specified "
+        "specific based string integer number boolean list array value values optional required default true "
+        "false function tool returns return"
+    ).split()
 )
 
 
@@ -274,18 +303,20 @@ def name_stems(name: str) -> set[str]:
 
 
 class ToolWords(NamedTuple):
-    """A tool's stems: of its name, and of all its texts, its name and its parameters' included."""
+    """A tool's stems: of its name, of all its texts, and of the values it lists."""
 
     name: set[str]
     all: set[str]
+    choices: set[str]
 
 
 def tool_words(tool: Tool) -> ToolWords:
     """The words by which a tool may be asked for."""
     own = name_stems(tool.name)
     found = own | stems(tool.description)
+    choices: set[str] = set()
     for parameter, schema in tool.parameters.items():
         found |= name_stems(parameter) | stems(str(schema.get("description", "")))
         for choice in schema.get("enum") or ():
-            found |= stems(str(choice))
-    return ToolWords(own, found)
+            choices |= stems(str(choice))
+    return ToolWords(own, found | choices, choices)

@@ -193,9 +193,8 @@ def json_value(value: Any) -> Any:
         return [json_value(item) for item in value]
     if isinstance(value, (set, frozenset)):
         return sorted((json_value(item) for item in value), key=lambda item: (str(type(item)), repr(item)))
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    return value
+    dump = getattr(value, "model_dump", None)  # pydantic's
+    return value if dump is None else dump(mode="json")
 
 
 def _shown(member: enum.Enum) -> str:

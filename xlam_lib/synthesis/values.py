@@ -181,7 +181,7 @@ _HOW = (
 
 
 def title() -> Draw:
-    """An invented title of a film, book, song or game, in capitals and without quotation marks: a thousand."""
+    """An invented title of a film, book, song or game, its words in capitals, without quotation marks."""
 
     def draw(rng: random.Random) -> tuple[str, str]:
         value = f"{rng.choice(_HEADS)} {rng.choice(_TAILS)}".title()
@@ -334,7 +334,7 @@ def _date_text(day: datetime.date, rng: random.Random) -> str:
     # Day and month in digits, where only one of them can be the month.
     if number <= 12:
         return f"{number}{ending} {month} {year}"
-    return f"{day.month:02d}/{number}/{year}" if rng.random() < 0.5 else f"{number}.{day.month:02d}.{year}"
+    return f"{day.month:02d}/{number}/{year}" if rng.random() < 0.5 else f"{number}/{day.month:02d}/{year}"
 
 
 def date(low: int = 2023, high: int = 2027) -> Draw:
@@ -350,7 +350,7 @@ def date(low: int = 2023, high: int = 2027) -> Draw:
 
 
 def clock(low: int = 6, high: int = 22) -> Draw:
-    """A time of day ``HH:MM`` on the 24-hour clock: ``15:30``, ``3:30 p.m.``, ``3 o'clock in the afternoon``."""
+    """A time of day ``HH:MM``: ``15:30``, ``3:30 PM``, ``3 p.m.`` or ``3 o'clock in the afternoon``."""
 
     def draw(rng: random.Random) -> tuple[str, str]:
         hour, minute = rng.randint(low, high), rng.choice((0, 0, 15, 30, 45, rng.randrange(0, 60, 5)))
@@ -428,7 +428,7 @@ _NO_NOUN = frozenset(
 def vague_words(
     name: str, schema: Mapping[str, Any], before: str, after: str, drawn: Sequence[tuple[Any, Any]]
 ) -> tuple[str, ...]:
-    """Words that only allude to a required value (``my usual restaurant``, ``a few``), or none that would fit.
+    """Words that only allude to a required value (``my usual restaurant``, ``a few``); empty if none fit.
 
     Parameters
     ----------
@@ -476,7 +476,8 @@ def vague_words(
     if schema.get("type") != "string" or noun.endswith("s"):
         return ()
     return (
-        f"the {noun} I mentioned", f"the {noun} we spoke about", f"my usual {noun}", f"the same {noun} as last time",
+        f"the {noun} I mentioned", f"the {noun} we spoke about", f"my usual {noun}",
+        f"the same {noun} as last time",
         f"that {noun} from the other day", f"that {noun} I told you about",
     )  # fmt: skip
 
@@ -489,7 +490,7 @@ def _vague_number(word: str, after: str, texts: Sequence[str]) -> tuple[str, ...
         return ("a reasonable amount", "a modest sum", "the usual amount", "that amount I mentioned")
     if any("%" in text or "percent" in text for text in texts):
         return ("the usual percentage", "a small percentage", "that percentage I mentioned")
-    unit = re.match(r" ([a-z]{3,}s|people)\b(?! old)", after)
+    unit = re.match(r" (?!(?:this|was|has|does|its|plus|less|minus)\b)([a-z]{3,}s|people)\b(?! old)", after)
     if unit:
         if word in ("every", "next", "last", "past", "following", "coming", "first"):
             return ("few", "couple of")

@@ -96,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(source: str) -> Registry:
-    """The registry at ``module:NAME`` or ``/path/file.py:NAME``; without NAME, one made of the file's functions.
+    """The registry at ``module:NAME`` or ``/path/file.py:NAME``; without NAME, of the file's functions.
 
     Raises
     ------
@@ -222,9 +222,8 @@ def _not_json(value: object) -> NoReturn:
 
 
 def _encode(result: Any) -> bytes:
-    """The result as strict JSON. The encoder of ``json.dumps`` itself, for ``json.dumps`` makes it anew too."""
-    make = json.encoder.c_make_encoder
-    assert make is not None
+    """The result as strict JSON, by the encoder in C that ``json.dumps`` makes for each call too."""
+    make: Any = vars(json.encoder)["c_make_encoder"]
     write = make({}, _not_json, json.encoder.encode_basestring, None, ": ", ", ", False, False, False)
     return "".join(write({"ok": result}, 0)).encode()
 
@@ -326,7 +325,7 @@ def main(arguments: list[str]) -> None:
             if pid == 0:
                 commands.close()
                 try:
-                    _serve(registry, settings, isolated, *descriptors, template)
+                    _serve(registry, settings, isolated, descriptors[0], descriptors[1], template)
                 finally:
                     os._exit(0 if sys.exc_info()[0] is None else 1)
             for descriptor in descriptors:

@@ -290,6 +290,7 @@ def prompt(trajectory: Trajectory) -> Message:
 
 # ------------------------------------------------------------------------------------------------- answer
 
+
 def read_verdict(text: str, trajectory: Trajectory, min_rating: int = 4) -> Judgement:
     """Read a judge's answer strictly; one code fence around it is forgiven.
 

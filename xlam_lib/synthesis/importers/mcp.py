@@ -21,6 +21,7 @@ import msgspec
 from xlam_lib.endpoint import _run_anywhere
 from xlam_lib.errors import ProfileError, SchemaError, XlamError
 from xlam_lib.schema import Tool, flat_parameters
+from xlam_lib.synthesis import auto
 from xlam_lib.synthesis.execute import Limits, Outcome
 from xlam_lib.synthesis.importers.schemas import Schemas, Unsupported, legal_name
 from xlam_lib.synthesis.registry import Function, Registry, arguments_fault
@@ -122,8 +123,6 @@ def from_mcp(
         described = Server(command=command, env=dict(env or {}))
     title, listed = _run_anywhere(_listed(described, start_seconds))
 
-    from xlam_lib.synthesis.importers.auto import complete
-
     tools: dict[str, RemoteTool] = {}
     registry = Registry(
         name=title, opener=lambda workers, limits: McpExecutor(described, tools, workers, limits)
@@ -142,9 +141,9 @@ def from_mcp(
         if only is not None and not only(function):
             registry.skipped[entry.name] = "left out by `only`"
             continue
-        registry.add(complete(function))
+        registry.add(auto.complete(function))
         tools[remote.tool.name] = remote
-    return registry
+    return auto.report_obstacles(registry)
 
 
 class McpExecutor:

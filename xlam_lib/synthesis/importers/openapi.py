@@ -17,6 +17,7 @@ import yaml
 
 from xlam_lib.errors import ArtifactError, ProfileError, SchemaError
 from xlam_lib.schema import Tool, flat_parameters
+from xlam_lib.synthesis import auto
 from xlam_lib.synthesis.importers.schemas import Schemas, Unsupported, legal_name, without_null
 from xlam_lib.synthesis.registry import Function, Registry
 from xlam_lib.synthesis.rest import (
@@ -106,8 +107,6 @@ def from_openapi(
             requests_per_second=requests_per_second,
         )
 
-    from xlam_lib.synthesis.importers.auto import complete
-
     registry = Registry(name=title, opener=opened)
     importer = _Importer(read, {name.lower() for name in checked_headers(headers)})
     for path, item in read["paths"].items():
@@ -133,9 +132,9 @@ def from_openapi(
             if only is not None and not only(function):
                 registry.skipped[where] = "left out by `only`"
                 continue
-            registry.add(complete(function))
+            registry.add(auto.complete(function))
             operations[operation.tool.name] = operation
-    return registry
+    return auto.report_obstacles(registry)
 
 
 class _Loader(yaml.SafeLoader):
@@ -310,7 +309,8 @@ class _Importer:
 
     def _parameter(self, parameter: Mapping[str, Any]) -> tuple[Place, dict[str, Any], bool] | None:
         """A parameter's place, schema and whether it is required; None for one that is not the model's."""
-        name, where = parameter["name"], parameter.get("in")
+        name: str = parameter["name"]
+        where: Any = str(parameter.get("in"))
         if where not in _STYLES:
             raise Unsupported(f"parameter {name!r} is in {where!r}, which is no place in a request")
         if (where, name.lower()) in self.keys or (where == "header" and name.lower() in self.fixed):
@@ -326,7 +326,7 @@ class _Importer:
             kinds = list(parameter["content"])
             if len(kinds) != 1 or not _is_json(kinds[0]) or where not in ("query", "cookie"):
                 raise Unsupported(f"parameter {name!r} is sent as {kinds}, not as JSON in the query")
-            style, schema = "json", (parameter["content"][kinds[0]] or {}).get("schema")
+            style, schema = "json", _media_schema(parameter["content"], kinds[0])
         elif style not in _STYLES[where]:
             raise Unsupported(
                 f"parameter {name!r} has the style {style!r}, which is not supported in a {where}"
@@ -359,7 +359,7 @@ class _Importer:
             if needed:
                 raise Unsupported(f"its body is {', '.join(map(str, content))}, not JSON")
             return False
-        plain = self.schemas.plain((content[kind] or {}).get("schema", {}))
+        plain = self.schemas.plain(_media_schema(content, kind))
         if plain.get("type") == "object" and plain.get("properties"):
             # Required fields stay required where the body itself is not: such calls are always whole.
             for name, child in plain["properties"].items():
@@ -423,6 +423,13 @@ def _check_wire(name: str, where: str, style: str, schema: Mapping[str, Any]) ->
 def _is_json(kind: Any) -> bool:
     plain = str(kind).partition(";")[0].strip().lower()
     return plain == "application/json" or plain.endswith("+json")
+
+
+def _media_schema(content: Mapping[str, Any], kind: str) -> Any:
+    media = content[kind]
+    if not isinstance(media, Mapping):
+        raise Unsupported(f"its {kind} is not described by an object")
+    return media.get("schema", {})
 
 
 def _examples(parameter: Mapping[str, Any]) -> list[Any]:

@@ -134,6 +134,11 @@ class Schemas:
                 exclusive = result.pop(flag)
                 if exclusive and bound in result:
                     result[flag] = result.pop(bound)
+        for bound in (*_LOWER, *_UPPER):
+            if bound in result and (
+                isinstance(result[bound], bool) or not isinstance(result[bound], (int, float))
+            ):
+                raise Unsupported(f"{bound} is {_shown(result[bound])}, not a number")
         if "const" in schema:
             result["enum"] = [schema["const"]]
         if "enum" in schema:
