@@ -1,7 +1,7 @@
 """A synthesis by a model behind an endpoint, the same whoever runs it; as a process of its own to be killed.
 
-``python -m tests.synthesis_endpoint_run URL JOURNAL OUT``. The model is a script: it knows from a prompt which
-task was given, and answers well, or wrongly in a way that is known beforehand.
+``python -m tests.synthesis_endpoint_run URL JOURNAL OUT``. The model is a script: it knows from a prompt
+which task was given, and answers well, or wrongly in a way that is known beforehand.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STAGE = {
     "failing": "fail_execution",
     "unsaid": "fail_semantic",
 }
-"""Where a sample of each kind ends; of those asked ``again``, the first is verified, others are duplicates."""
+"""Where a sample of each kind ends; of those asked ``again`` all but the first are duplicates."""
 
 
 @cache

@@ -29,8 +29,8 @@ pytest.importorskip("uvicorn", reason="the server's packages are not installed: 
 pytestmark = pytest.mark.slow
 
 START_S = 120
-"""Until the server answers, most of which is importing torch: 12 s on two cores, 48 s where six processes share
-them."""
+"""Until the server answers, most of which is importing torch: 12 s on two cores, 48 s where six processes
+share them."""
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -250,10 +251,10 @@ def test_several_pairs_a_request_share_its_tools_and_missing_ones_are_counted(ta
     assert result.funnel.reasons == {"format": {"answer is not a list of calls": 4, "pair not given": 4}}
     verified = {int(record.unique_trajectory_id.rpartition("/")[2]): record for record in result.verified}
     assert sorted(verified) == [first + place for first in kept for place in range(kept[first])]
-    for first, place in ((first, place) for first in kept for place in range(kept[first])):
-        record = verified[first + place]
+    for index, record in verified.items():
+        first = max(begin for begin in kept if begin <= index)
         assert record.tools == tasks[first].tools and record.meta["style"] == tasks[first].style
-        assert record.query.startswith(f"{first}.{place}: ")
+        assert record.query.startswith(f"{first}.{index - first}: ")
 
 
 @pytest.mark.parametrize(
@@ -288,9 +289,10 @@ def test_arguments_nested_without_end_fail_the_format_check(tasks, closed):
 
 
 def test_nothing_can_be_asked_of_settings_out_of_range(tasks):
-    for wrong in ({"pairs": 0}, {"round_size": 0}, {"shots": -1}):
+    wrong: list[dict[str, Any]] = [{"pairs": 0}, {"round_size": 0}, {"shots": -1}]
+    for attributes in wrong:
         with pytest.raises(ProfileError):
-            ModelGenerator(Local(Model(tasks)), **wrong)
+            ModelGenerator(Local(Model(tasks)), **attributes)
 
 
 def test_tokens_and_costs_add_up(tasks):
@@ -531,7 +533,7 @@ def test_killed_in_the_second_round_and_run_again(tasks, untroubled, tmp_path, r
 
 @pytest.mark.parametrize("lasts", [0, 1, 5, 9])
 def test_an_interrupted_local_model_goes_on_from_its_cache(tasks, untroubled, tmp_path, lasts):
-    """At most four requests a batch: 1 is in the first round, 5 in the second, 9 in the last but one batch."""
+    """At most four requests a batch: 1 is in the first round, 5 in the second, 9 near the end."""
     cache = tmp_path / "cache.jsonl"
     first, second = Model(tasks), Model(tasks)
     with pytest.raises(KeyboardInterrupt):

@@ -45,7 +45,8 @@ def parameters(described: dict[str, Any], **settings: Any) -> dict[str, dict[str
     registry = from_openapi(described, base_url=URL, **settings)
     assert not registry.skipped
     (function,) = registry.functions.values()
-    return function.tool.parameters
+    found = function.tool.parameters.items()
+    return {name: {key: value for key, value in schema.items() if value != ""} for name, schema in found}
 
 
 def reason(described: dict[str, Any], **settings: Any) -> str:
@@ -113,7 +114,7 @@ def test_the_sample_answers_and_refuses(library):
     assert {book["language"] for book in outcomes[0].ok} <= {"german", "french"} and len(outcomes[0].ok) == 2
     assert outcomes[1].ok == sorted(outcomes[1].ok, key=lambda book: book["published"])
     assert outcomes[4].ok == {"amount": 10.0, "currency": "USD"}
-    assert outcomes[5].ok["title"] == "The Quiet Harbour" and outcomes[6].ok is None
+    assert outcomes[5].ok["title"] == "The Quiet Harbour" and outcomes[6].ok["cancelled"] is True
     assert "404" in outcomes[7].detail and "422" in outcomes[8].detail and "400" in outcomes[9].detail
 
 
@@ -121,9 +122,9 @@ def test_samples_of_the_library_are_verified(library):
     with library.open() as pool:
         results = list(check_all(generate(200, registry=library), pool))
     good = [record for _, fault, record in results if fault is None]
-    assert len(results) == 200 and len(good) >= 120, [fault for _, fault, _ in results if fault]
+    assert len(results) == 200 and len(good) >= 180, [fault for _, fault, _ in results if fault]
     called = {call.name for record in good if record for step in record.steps for call in step.tool_calls}
-    assert len(called) >= 8
+    assert called == set(library.functions)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +387,7 @@ def _nodes(value: Any) -> list[tuple[Any, Any]]:
 
 
 @given(st.integers(0, 10_000), JSON)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_damaged_document_is_named_or_loses_an_operation(place, damage):
     described = copy.deepcopy(DOCUMENT)
     nodes = _nodes(described)
@@ -399,4 +400,4 @@ def test_a_damaged_document_is_named_or_loses_an_operation(place, damage):
     else:
         tools = [function.tool for function in registry.functions.values()]
         assert not list(validate(Trajectory("a/1", "a", tools=tools, query="q")))
-        assert len(tools) + len(registry.skipped) >= 9
+        assert container is described or len(tools) + len(registry.skipped) >= 9

@@ -200,7 +200,7 @@ class Endpoint:
         try:
             with _opened(journal) as (known, file):
                 run = _Run(self, requests, max_new_tokens, known, file, progress)
-                return _run_anywhere(run.answers())
+                return run_anywhere(run.answers())
         finally:
             self.usage.seconds += time.monotonic() - started
 
@@ -280,7 +280,7 @@ def _opened(journal: str | Path | None) -> Iterator[tuple[dict[str, Generation],
         yield {entry.key: entry.answer for entry in read_jsonl(path, _Entry)}, file
 
 
-def _run_anywhere(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_anywhere(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, in a thread of its own where this one already runs an event loop."""
     try:
         asyncio.get_running_loop()

@@ -3,7 +3,8 @@
 `python -m xlam_lib bench diversity [count]` compares the template generator with BFCL's questions (left out
 where the benchmark is not there) and, where `XLAM_DATA` names a folder of real records, with Seal-Tools'
 queries, which people checked. All sets are cut to the same number of queries and of tokens, because most
-measures depend on both. Only counts and scores are printed, no record.
+measures depend on both. Only counts and scores are printed, no record. With Seal-Tools they are also written to
+`xlam_lib/data/diversity.json`, where chapter 4 reads them.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from xlam_lib import sources
 from xlam_lib.bench.verify import table
 from xlam_lib.errors import AssetError
 from xlam_lib.evaluate import bfcl
+from xlam_lib.records import write_json
 from xlam_lib.schema import Trajectory
 from xlam_lib.synthesis import generate
 from xlam_lib.synthesis.diversity import TOKENS, coverage, measure, tokens_of
 
+FILE = Path(__file__).parents[1] / "data" / "diversity.json"
 SAMPLES = 5000
 """How many samples the coverage is counted on, unless more queries are compared."""
 
@@ -32,7 +35,9 @@ def main(arguments: list[str]) -> None:
     wanted = int(arguments[0]) if arguments else 1000
     sets = references()
     samples = list(generate(max(wanted, SAMPLES)))
-    sets = {"synthetic": [sample.query for sample in samples], **sets}
+    queries = [sample.query for sample in samples]
+    # A short run takes functions and templates in turns, so it is more diverse than as much of a longer one.
+    sets = {"a synthetic run": queries[:wanted], f"{len(queries)} synthetic": queries, **sets}
     count = min(wanted, *map(len, sets.values()))
     cut = min(TOKENS, *(_tokens(queries, count) for queries in sets.values()))
     rows = [
@@ -42,7 +47,10 @@ def main(arguments: list[str]) -> None:
     covered = coverage(samples)
     print(f"{count} queries of each set, {cut} tokens\n\n{table(rows)}\n")
     print(f"{len(samples)} synthetic samples\n\n{table(covered)}\n")
-    print(json.dumps({"diversity": rows, "coverage": covered}))
+    result = {"command": f"python -m xlam_lib bench diversity {wanted}", "diversity": rows, "coverage": covered}
+    if "Seal-Tools" in sets:
+        write_json(FILE, result)
+    print(json.dumps(result))
 
 
 def references() -> dict[str, list[str]]:

@@ -1,9 +1,9 @@
 """Planted errors, so that the checks themselves can be checked (and for the ablation on bad data).
 
 :data:`EXPECTED` says for each kind of error in an answer which check must find it,
-:data:`RESULT_EXPECTED` the same for errors in results. Most kinds after the first eight pass format and execution, so that only the
-semantic check can find them; a value can also be one that the function refuses, and then execution, which
-comes first, finds it.
+:data:`RESULT_EXPECTED` the same for errors in results. Most kinds after the first eight pass format and
+execution, so that only the semantic check can find them. A value can also be one that the function refuses
+(:data:`REFUSABLE`); then the execution check, which comes first, finds it.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ EXPECTED = {
 }
 """Each kind of error in an answer, and the check that must find it. ``wrong value`` is a wrong number."""
 KINDS = tuple(EXPECTED)
+REFUSABLE = ("wrong value", "swapped values", "wrong enum value", "wrong string value", "wrong date")
+"""Kinds whose new value the function may refuse."""
 SEMANTIC_KINDS = tuple(kind for kind, stage in EXPECTED.items() if stage == "semantic")
 RESULT_EXPECTED = {"empty result": "semantic", "error result": "semantic", "unrelated result": "semantic"}
 """Each kind of error in a result, planted by :func:`plant_result`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xlam_lib.errors import SchemaError
-from xlam_lib.schema import Tool
+from xlam_lib.schema import Tool, type_matches
 from xlam_lib.synthesis.grammar import Draw, Template, parse
 from xlam_lib.synthesis.signatures import tool_of
 
@@ -110,7 +110,7 @@ class Registry:
             self.source, name=self.name, path=self.path, opener=self.opener, executable=self.executable
         )
         part.functions = {name: function for name, function in self.functions.items() if keep(function)}
-        part.hidden = self.hidden
+        part.hidden, part.skipped = self.hidden, self.skipped
         return part
 
     def add(self, function: Function, hidden: bool = False) -> None:
@@ -205,34 +205,19 @@ def _check(function: Function) -> None:
 def value_fault(value: Any, schema: Mapping[str, Any], path: str) -> tuple[str, str] | None:
     """What is wrong with a JSON value under a schema, as (reason, detail), or None; any depth."""
     kind = schema.get("type")
-    inner: Any = value
-    if kind == "string":
-        fits = isinstance(value, str)
-    elif kind == "integer":
-        fits = isinstance(value, int) and not isinstance(value, bool)
-    elif kind == "number":
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    elif kind == "boolean":
-        fits = isinstance(value, bool)
-    elif kind == "array":
-        fits = isinstance(value, list)
-    elif kind == "object":
-        fits = isinstance(value, dict)
-    else:
-        fits = True
-    if not fits:
+    if not type_matches(value, schema):
         return "incorrect argument type", f"{path}: {value!r} is not of type {kind}"
     if "enum" in schema and value not in schema["enum"]:
         return "value outside the enum", f"{path}: {value!r} is not one of {schema['enum']}"
-    if kind == "array" and isinstance(schema.get("items"), dict):
-        for index, item in enumerate(inner):
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for index, item in enumerate(value):
             fault = value_fault(item, schema["items"], f"{path}[{index}]")
             if fault:
                 return fault
-    elif kind == "object" and "properties" in schema:
-        return arguments_fault(inner, schema["properties"], path)
-    elif kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-        for key, item in inner.items():
+    elif isinstance(value, dict) and "properties" in schema:
+        return arguments_fault(value, schema["properties"], path)
+    elif isinstance(value, dict) and isinstance(schema.get("additionalProperties"), dict):
+        for key, item in value.items():
             fault = value_fault(item, schema["additionalProperties"], f"{path}.{key}")
             if fault:
                 return fault

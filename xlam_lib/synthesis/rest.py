@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote
 import httpx
 import msgspec
 
-from xlam_lib.endpoint import _run_anywhere, retry_after
+from xlam_lib.endpoint import run_anywhere, retry_after
 from xlam_lib.errors import ProfileError, XlamError
 from xlam_lib.schema import Tool
 from xlam_lib.synthesis.execute import Limits, Outcome
@@ -215,7 +215,7 @@ class RestExecutor:
         XlamError
             ``key_env`` names a variable that is not set, or that holds no key.
         """
-        return _run_anywhere(self._run(calls))
+        return run_anywhere(self._run(calls))
 
     async def _run(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[Outcome]:
         key = self._key()
@@ -347,7 +347,7 @@ class RestExecutor:
                 raise _Busy(outcome, wait)
             return outcome
         if status in (204, 205) or request.operation.method == "HEAD":
-            return Outcome()
+            return Outcome(ok={"status": status})  # all that such an answer says
         body = await _body(response, limit)
         if body is None:
             detail = f"the compression {response.headers.get('content-encoding')!r} is unknown or broken"

@@ -35,7 +35,7 @@ from xlam_lib.synthesis.semantic_text import (
 )
 from xlam_lib.verify.dates import is_dated
 from xlam_lib.verify.grounding import Context, is_grounded
-from xlam_lib.verify.numerals import numbers, tokens
+from xlam_lib.verify.numerals import numbers, tokens, value_of
 
 NOT_SAID = "value not said in the query"
 MISSING = "said value missing from the call"
@@ -60,6 +60,21 @@ def _context(text: str) -> Context:
 
 
 _said = lru_cache(maxsize=256)(said)
+_OF_TIME = re.compile(r"\b(?:year|month|day|hour|minute|second|date|time|season)s?\b|^$", re.I)
+
+
+@lru_cache(maxsize=256)
+def _undated(query: str) -> str:
+    return _without(query, "date", "time")
+
+
+def _without(query: str, *kinds: str) -> str:
+    """The query with the values of some kinds blanked."""
+    for value in _said(query):
+        if value.kind in kinds:
+            end = value.start + len(value.text)
+            query = query[: value.start] + " " * len(value.text) + query[end:]
+    return query
 
 
 def grounded(value: Any, query: str, schema: Mapping[str, Any] | None = None) -> bool:
@@ -82,7 +97,9 @@ def grounded(value: Any, query: str, schema: Mapping[str, Any] | None = None) ->
     description = str(schema.get("description", ""))
     if isinstance(value, (int, float)):
         _, _, default = description.casefold().rpartition("default")
-        if is_grounded(value, _context(query)) or abs(value) in numbers(default):
+        # The 9 of "March 9th" is no number of people.
+        text = query if _OF_TIME.search(description) else _undated(query)
+        if is_grounded(value, _context(text)) or abs(value) in numbers(default):
             return True
         return value in months_named(query) and "month" in description.casefold()
     if is_grounded(value, _context(query)) or (len(value) > 3 and squeezed(value) in squeezed(query)):
@@ -128,12 +145,9 @@ class _View:
 
     @cached_property
     def asked(self) -> set[str]:
-        """The stems of the query's words outside quotation marks."""
-        text = self.query
-        for value in self.said:
-            if value.kind in ("text", "address", "identifier"):
-                text = text.replace(value.text, " ")
-        return stems(text)
+        """The stems of the query's words that are no part of a value."""
+        kinds = ("text", "address", "identifier", "date", "time", "name")
+        return {s for s in stems(_without(self.query, *kinds)) if value_of(s) is None}
 
     @cached_property
     def rarity(self) -> dict[str, float]:
@@ -400,7 +414,8 @@ def _says_it(query: str, value: Any) -> bool:
 
 
 _LISTED = re.compile(
-    r"(?:,? and(?: also)?|,? as well as|,? or|,) (?P<item>(?!also)[^\W\d_]+(?: [^\W\d_]+)?)(?: please)?\s*(?:[.?!]|$)"
+    r"(?:,? and(?: also)?|,? as well as|,? or|,) (?P<item>(?!also)[^\W\d_]+(?: [^\W\d_]+)?)"
+    r"(?: please)?\s*(?:[.?!]|$)"
 )
 
 

@@ -1,4 +1,4 @@
-"""What a query states, as far as its text alone tells: quotations, dates, times, identifiers, numbers, names.
+"""What a query states, as far as its text alone tells: quotations, dates, times, numbers, names and so on.
 
 :func:`said` takes a query apart for the rules of :mod:`xlam_lib.synthesis.semantic_rules`, and :class:`Used`
 answers whether calls use such a value. Both lean to silence: what may be mere prose (*one*, *24-hour clock*,
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from xlam_lib.schema import Tool
+from xlam_lib.verify.dates import is_dated
 from xlam_lib.verify.grounding import Context
 from xlam_lib.verify.names import words
 from xlam_lib.verify.numerals import numbers, tokens
@@ -46,7 +47,8 @@ _DATES = [
     )
 ]
 _TIME = re.compile(
-    r"(?<![\w:.,])(\d{1,2})(?:[:.](\d\d))?\s*([ap])\.?m\b\.?|(?<![\w:.])(\d{1,2}) o'clock|(?<![\w:.])(\d{1,2}):(\d\d)(?![\w:])",
+    r"(?<![\w:.,])(\d{1,2})(?:[:.](\d\d))?\s*([ap])\.?m\b\.?|(?<![\w:.])(\d{1,2}) o'clock"
+    r"|(?<![\w:.])(\d{1,2}):(\d\d)(?![\w:])",
     re.I,
 )
 _QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|(?<!\w)\'(.+?)\'(?!\w)|‘([^’\n]+)’(?!\w)')
@@ -190,8 +192,12 @@ class Used:
                 elif isinstance(leaf, (int, float)) and abs(leaf) < LARGEST:
                     self.texts.append(str(leaf))
                     self.numbers.add(_rounded(float(leaf)))
+        self.parts = set(self.numbers)  # with those inside dates and times
         for text in self.texts:
-            self.numbers.update(map(_rounded, numbers(text)))
+            stated = set(map(_rounded, numbers(text)))
+            self.parts |= stated
+            if not is_dated(text):
+                self.numbers |= stated
         self.dates = [
             tuple(map(float, match.groups())) for text in self.texts for match in _ISO.finditer(text)
         ]
@@ -210,9 +216,8 @@ class Used:
             return self._has_date(*value.numbers)
         if value.kind == "time":
             hours, minutes = value.numbers
-            return bool({hours, (hours - 1) % 12 + 1, hours % 12 + 12} & self.numbers) and (
-                minutes in self.numbers | {0.0}
-            )
+            there = {hours, (hours - 1) % 12 + 1, hours % 12 + 12} & self.parts
+            return bool(there) and minutes in self.parts | {0.0}
         parts = tokens(value.text)
         if value.kind in ("text", "name"):
             if "".join(part[0] for part in parts) in self.words and len(parts) > 1:
@@ -240,8 +245,8 @@ class Used:
                 day in (d, m) and month in (d, m) and (not year or year == y) for y, m, d in self.dates
             )
         named = 1 <= month <= 12 and any(_MONTHS[int(month) - 1][:3] == word[:3] for word in self.words)
-        there = day in self.numbers and (named or month in self.numbers)
-        return there and (not year or year in self.numbers)
+        there = day in self.parts and (named or month in self.parts)
+        return there and (not year or year in self.parts)
 
     def _has_word(self, word: str) -> bool:
         if self.context.has_word(word):

@@ -212,7 +212,7 @@ def _reserve(body: Any) -> dict[str, Any]:
 
 
 def answer(method: str, target: str, card: str | None, body: bytes) -> tuple[int, Any]:
-    """Status and JSON value (None for no body) of a request.
+    """Status and JSON value of a request.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def answer(method: str, target: str, card: str | None, body: bytes) -> tuple[int
             except (ValueError, RecursionError):
                 raise Problem(400, "the body is not JSON") from None
         case ("DELETE", ["v1", "reservations", number]) if number.startswith("R-"):
-            return 204, None
+            return 200, {"number": number, "cancelled": True}
     raise Problem(404, f"nothing is at {address.path}")
 
 
@@ -265,12 +265,10 @@ class _Handler(BaseHTTPRequestHandler):
         except Problem as problem:
             status, kind = problem.status, "application/problem+json"
             value = {"title": "The request cannot be answered", "detail": str(problem)}
-        data = b"" if value is None else json.dumps(value, ensure_ascii=False).encode()
+        data = json.dumps(value, ensure_ascii=False).encode()
         self.send_response(status)
-        if data:
-            self.send_header("Content-Type", kind)
-        if status != 204:
-            self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from xlam_lib.endpoint import _run_anywhere
+from xlam_lib.endpoint import run_anywhere
 from xlam_lib.errors import ProfileError, SchemaError, XlamError
 from xlam_lib.schema import Tool, flat_parameters
 from xlam_lib.synthesis import auto
@@ -121,7 +121,7 @@ def from_mcp(
     else:
         command = _command(server)
         described = Server(command=command, env=dict(env or {}))
-    title, listed = _run_anywhere(_listed(described, start_seconds))
+    title, listed = run_anywhere(_listed(described, start_seconds))
 
     tools: dict[str, RemoteTool] = {}
     registry = Registry(
@@ -195,7 +195,7 @@ class McpExecutor:
         outcomes: list[Outcome | None] = [self._fault(*call) for call in calls]
         todo = [position for position, outcome in enumerate(outcomes) if outcome is None]
         if todo:
-            _run_anywhere(self._run(calls, todo, outcomes))
+            run_anywhere(self._run(calls, todo, outcomes))
         lost = Outcome(error="connection failed", detail=f"{self.server.title}: no connection")
         return [lost if outcome is None else outcome for outcome in outcomes]
 
