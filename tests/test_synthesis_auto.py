@@ -38,8 +38,8 @@ def _rendered(function: Function, seed: int = 0, chance: float = 0.5) -> list[tu
 
 
 _names = st.sampled_from(
-    "city start_date end_date n limit price user_email tags q title order_id is_open include_tax min_age max_age "
-    "x flags latitude note language country_code point to from_city percent".split()
+    "city start_date end_date n limit price user_email tags q title order_id is_open include_tax min_age "
+    "max_age x flags latitude note language country_code point to from_city percent".split()
 )
 _number_bounds = st.fixed_dictionaries(
     {},
@@ -107,7 +107,7 @@ _schemas = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(_names, _schemas, min_size=1, max_size=4), st.sets(_names), st.integers(0, 99))
 def test_drawn_values_are_valid_and_said(properties, required, seed):
     wanted = [name for name in properties if name in required]
@@ -200,13 +200,13 @@ def test_a_booleans_words_tell_its_value():
     [
         ("get_weather", "Get the weather forecast for a city.", "Get the weather forecast for {city}"),
         ("weather", "Returns the current weather in the given city", "Get the current weather in {city}"),
-        ("w", "This function fetches and returns weather for the specified city.", "Fetch and return weather for {city}"),
+        ("w", "This function fetches and returns rain for a given city.", "Fetch and return rain for {city}"),
         ("weather_api", "Weather service", "Use the weather service, with the city {city}"),
         ("get_weather", "", "Get the weather, with the city {city}"),
         ("get_weather", "Obtiene el clima de una ciudad.", "Get the weather, with the city {city}"),
         ("getWeather", "获取城市天气", "Get the weather, with the city {city}"),
-        ("w", "# Weather\n\nFinds the **weather** of a `city`. See [docs](http://a.b).", "Find the weather of {city}"),
-        ("w", "Allows you to check the weather (live) for a city {soon} <b>now</b>", "Check the weather for {city}"),
+        ("w", "# Rain\n\nFinds the **rain** of a `city`. See [docs](http://a.b).", "Find the rain of {city}"),
+        ("w", "Allows you to check the rain (live) for a city <b>{now}</b>", "Check the rain for {city}"),
     ],
 )  # fmt: skip
 def test_requests_are_made_of_the_description(name, description, start):
@@ -253,7 +253,8 @@ def test_the_sampler_takes_completed_functions():
     registry = Registry(name="mine", executable=False)
     registry.add(_function("get_weather", "Get the weather for a city.", {"city": {"type": "string"}}))
     registry.add(_function("convert", "Convert an amount of money.", {"amount": {"type": "number"}}))
-    registry.add(_function("rent_car", "Rent a car.", {"days": {"type": "integer"}, "gps": {"type": "boolean"}}, ["days"]))  # fmt: skip
+    properties = {"days": {"type": "integer"}, "gps": {"type": "boolean"}}
+    registry.add(_function("rent_car", "Rent a car.", properties, ["days"]))
     samples = list(generate(120, registry=registry, seed=2, noise=0))
     assert {sample.style for sample in samples} >= {"simple", "multiple", "parallel", "irrelevant"}
     for sample in samples:

@@ -27,7 +27,7 @@ from xlam_lib.synthesis.diversity import (
 )
 from xlam_lib.synthesis.grammar import parse, render, text_of
 from xlam_lib.synthesis.sampler import VAGUE
-from xlam_lib.synthesis.values import enum, one, person, prose, title, whole
+from xlam_lib.synthesis.values import enum, one, prose, whole
 
 SAME = [f"What is the weather in {city}?" for city in ("Oslo", "Rome", "Lima", "Cairo", "Lyon", "Bern")]
 VARIED = [
@@ -242,10 +242,10 @@ def test_neighbouring_optional_parts_trade_places_and_open_the_sentence():
 
 def test_invented_values_seldom_repeat():
     rng = random.Random(1)
-    for draw, least in ((title(), 700), (prose(), 950), (person(["Ana", "Bo"], ["Li", "Roe"]), 4)):
-        drawn = [draw(rng) for _ in range(1000)]
-        assert len({value for value, _ in drawn}) >= least
-        assert all(value in text for value, text in drawn)
+    draw = prose()
+    drawn = [draw(rng) for _ in range(1000)]
+    assert len({value for value, _ in drawn}) >= 950
+    assert all(value in text for value, text in drawn)
 
 
 def test_our_queries_are_about_as_diverse_as_hand_written_ones():

@@ -395,8 +395,8 @@ def garden(root) -> pathlib.Path:
 def test_a_module_is_taken_in_source_order(garden):
     registry = load(garden)
     assert list(registry.functions) == [
-        "count_plants", "harvest_date", "find_companions", "compute_watering", "rent_plot", "summarize_harvest",
-        "average_temperature", "order_seeds",
+        "count_plants", "harvest_date", "find_companions", "compute_watering", "rent_plot",
+        "summarize_harvest", "average_temperature", "order_seeds",
     ]  # fmt: skip
     assert registry.skipped == {} and registry.source == f"{garden}:" and registry.executable
     tools = [function.tool for function in registry.functions.values()]

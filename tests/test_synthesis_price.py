@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from xlam_lib.errors import ProfileError
@@ -39,7 +41,7 @@ def test_planted_errors_are_counted_and_checks_only_take_away():
     for states in found.values():
         assert [state.stage for state in states] == ["generation", "format", "execution", "semantic"]
         assert states[0].kept == states[0].asked == 150 and 40 < states[0].wrong < 80
-        for before, after in zip(states, states[1:], strict=False):
+        for before, after in itertools.pairwise(states):
             assert before.kept - after.kept == before.wrong - after.wrong + after.lost
             assert after.seconds >= before.seconds and after.wrong <= before.wrong
         assert states[-1].wrong_share < states[0].wrong_share / 2

@@ -103,8 +103,8 @@ def _synthesize(options: Any) -> None:
         print(f"not imported: {name}: {reason}")
     total = made.result.funnel.total
     print(
-        f"{total.asked} asked, {total.verified} verified; turned away: {total.fail_format} by the format check, "
-        f"{total.fail_execution} by execution, {total.fail_semantic} by the semantic check, "
+        f"{total.asked} asked, {total.verified} verified; turned away: {total.fail_format} by the format "
+        f"check, {total.fail_execution} by execution, {total.fail_semantic} by the semantic check, "
         f"{total.duplicate} as duplicates"
     )
     print(f"{made.release.written} written to {made.release.paths['README.md'].parent}")

@@ -3,8 +3,8 @@
 `python -m xlam_lib bench diversity [count]` compares the template generator with BFCL's questions (left out
 where the benchmark is not there) and, where `XLAM_DATA` names a folder of real records, with Seal-Tools'
 queries, which people checked. All sets are cut to the same number of queries and of tokens, because most
-measures depend on both. Only counts and scores are printed, no record. With Seal-Tools they are also written to
-`xlam_lib/data/diversity.json`, where chapter 4 reads them.
+measures depend on both. Only counts and scores are printed, no record. With Seal-Tools they are
+also written to `xlam_lib/data/diversity.json`, where chapter 4 reads them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def main(arguments: list[str]) -> None:
     covered = coverage(samples)
     print(f"{count} queries of each set, {cut} tokens\n\n{table(rows)}\n")
     print(f"{len(samples)} synthetic samples\n\n{table(covered)}\n")
-    result = {"command": f"python -m xlam_lib bench diversity {wanted}", "diversity": rows, "coverage": covered}
+    command = f"python -m xlam_lib bench diversity {wanted}"
+    result = {"command": command, "diversity": rows, "coverage": covered}
     if "Seal-Tools" in sets:
         write_json(FILE, result)
     print(json.dumps(result))

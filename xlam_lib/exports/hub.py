@@ -33,11 +33,11 @@ SPLITS = ("train", "validation", "test")
 MAX_SHARD_BYTES = 500 * 2**20
 _GROUP_BYTES = 8 * 2**20  # of records held in memory for each split
 # Names under which the Hub knows the licences that sources state; any other licence is called "other".
-_HUB_LICENCES = {
+HUB_LICENCES = {
     "apache-2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0", "cc-by-nc-4.0": "cc-by-nc-4.0",
     "cc-by-sa-4.0": "cc-by-sa-4.0", "cc-by-nc-sa-4.0": "cc-by-nc-sa-4.0", "cc0-1.0": "cc0-1.0",
 }  # fmt: skip
-_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
+SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
 
 
 def features() -> Features:
@@ -318,14 +318,14 @@ def _licence(source: str, given: Mapping[str, str]) -> str:
 
 def _card(title: str, manifest: dict[str, Any], info: dict[str, Any]) -> str:
     licences = set(manifest["licences"].values())
-    known = {_HUB_LICENCES.get(licence.lower(), "other") for licence in licences}
+    known = {HUB_LICENCES.get(licence.lower(), "other") for licence in licences}
     if licences <= {"unknown"}:
         licence = {"license": "unknown"}
     elif len(known) == 1 and known != {"other"}:
         licence = {"license": known.pop()}
     else:
         licence = {"license": "other", "license_name": "by-source", "license_link": "README.md#licences"}
-    size = next((name for limit, name in _SIZES if manifest["records"] < limit), "1M<n<10M")
+    size = next((name for limit, name in SIZES if manifest["records"] < limit), "1M<n<10M")
     front = {
         "pretty_name": title,
         **licence,

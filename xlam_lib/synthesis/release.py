@@ -39,7 +39,7 @@ import yaml
 
 from xlam_lib import contamination, dedup
 from xlam_lib.errors import ArtifactError
-from xlam_lib.exports.hub import _HUB_LICENCES, _SIZES
+from xlam_lib.exports.hub import HUB_LICENCES, SIZES
 from xlam_lib.records import atomic_file, read_json, read_jsonl, write_text
 from xlam_lib.schema import Reject, Tool, Trajectory, type_matches, validate
 from xlam_lib.sources import xlam_60k
@@ -490,7 +490,7 @@ def _card(
     judge: str,
     command: str,
 ) -> str:
-    known = _HUB_LICENCES.get(licence.lower())
+    known = HUB_LICENCES.get(licence.lower())
     front = {
         "pretty_name": name,
         "license": known or "other",
@@ -498,7 +498,7 @@ def _card(
         "language": ["en"],
         "task_categories": ["text-generation", "question-answering"],
         "tags": ["function-calling", "tool-use", "agent", "synthetic"],
-        "size_categories": [next((size for limit, size in _SIZES if result.written < limit), "1M<n<10M")],
+        "size_categories": [next((size for limit, size in SIZES if result.written < limit), "1M<n<10M")],
         "configs": [{"config_name": "dataset", "data_files": [{"split": "train", "path": FILE}]}],
     }
     total = result.written

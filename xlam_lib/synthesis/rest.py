@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote
 import httpx
 import msgspec
 
-from xlam_lib.endpoint import run_anywhere, retry_after
+from xlam_lib.endpoint import retry_after, run_anywhere
 from xlam_lib.errors import ProfileError, XlamError
 from xlam_lib.schema import Tool
 from xlam_lib.synthesis.execute import Limits, Outcome

@@ -72,8 +72,8 @@ def _without(query: str, *kinds: str) -> str:
     """The query with the values of some kinds blanked."""
     for value in _said(query):
         if value.kind in kinds:
-            end = value.start + len(value.text)
-            query = query[: value.start] + " " * len(value.text) + query[end:]
+            size = len(value.text) + 2 * (value.kind == "text")  # its quotation marks
+            query = query[: value.start] + " " * size + query[value.start + size :]
     return query
 
 
@@ -361,8 +361,9 @@ def _beside(query: str, value: Any) -> set[str]:
     )
     before = re.split(r"[,.;:?!\d]", query[:start].rstrip(" \"'$€£"))[-1].split()[-_NEAR:]
     after = re.split(r"[,.;:?!\d]", query[end:].lstrip(" \"'%"))[0].split()[:_NEAR]
-    joined = next((i for i, word in enumerate(after) if word in _JOINING), None)
-    return stems(" ".join([told, *before, *after[:joined]]))
+    ends = next((i for i, word in enumerate(after) if word in _JOINING), None)
+    begins = max((i + 1 for i, word in enumerate(before) if word in _JOINING - {"of"}), default=0)
+    return stems(" ".join([told, *before[begins:], *after[:ends]]))
 
 
 _SIGNS = {"$": "dollars amount price cost", "€": "euros amount price cost", "%": "percent percentage rate"}
@@ -443,7 +444,7 @@ def _listed(view: _View) -> Told:
                     yield MISSING, f"{word!r}, listed behind {value!r} of answers[{number}].{argument}"
 
 
-MARGIN = 3.0
+MARGIN = 4.0
 """How much better, in shared words weighed by their rarity, an unused tool must fit to be the right one."""
 
 

@@ -59,7 +59,8 @@ _MEASURED = re.compile(
     r"[\d.,:]+-?[A-Za-zµ°]{1,10}|[A-Za-z]{1,3}\d|\d+x\d+|\d+-[A-Za-z-]+|[\d./-]+[A-Za-z]{1,2}\d?"
 )
 _NUMBER = re.compile(
-    r"(?<![\w.,])(?:(?<![\w)]-)|(?<=\s)-|(?<=[=(\[])-)?(?<!\^)\d+(?:,\d{3})*(?:\.\d+)?(?!\w)(?![.,:/]\d)(?!-\w)"
+    r"(?<![\w.,])(?:(?<![\w)]-)|(?<=\s)-|(?<=[=(\[])-)?(?<!\^)\d+(?:,\d{3})*(?:\.\d+)?"
+    r"(?!\w)(?![.,:/]\d)(?!-\w)"
 )
 _ENUMERATES = re.compile(r"(?m)^\s*\d+[.)]\s")
 _SPELLED = re.compile(r"\b(?:three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b(?!-)", re.I)
@@ -279,9 +280,9 @@ _EMPTY = frozenset(
         "the and for with from into that this these those what which who whom whose how when where why can "
         "could would will shall should may might must please need want like have has had are was were been "
         "being does did you your our their his her its she him they them there here then also next after "
-        "before additionally besides finally lastly furthermore moreover one two some any all each every both "
-        "other another more most give tell show get let make use using used given via per not but out about "
-        "over under than too very just only now hello thanks thank help know provide specify specified "
+        "before additionally besides finally lastly furthermore moreover one two some any all each every "
+        "both other another more most give tell show get let make use using used given via per not but out "
+        "about over under than too very just only now hello thanks thank help know provide specify specified "
         "specific based string integer number boolean list array value values optional required default true "
         "false function tool returns return"
     ).split()

@@ -144,16 +144,6 @@ def quoted(pool: Sequence[str]) -> Draw:
     return draw
 
 
-_HEADS = (
-    "northern eastern silver golden hidden quiet broken gentle ancient winter summer autumn crimson "
-    "amber velvet paper distant restless burning frozen wandering lonely secret final hollow "
-    "electric midnight endless scarlet copper marble emerald stormy borrowed forgotten"
-).split()
-_TAILS = (
-    "harbour orchard lantern river meadow signal garden station compass letter island mirror tower "
-    "valley shadow bridge forest comet lighthouse engine circus violin kingdom promise journey "
-    "horizon echo canyon feather anchor window parade kitchen market summit"
-).split()
 _WHO = (
     "the neighbours", "our new colleague", "the team", "my sister", "the committee", "a customer",
     "the editor", "the night shift", "everyone in the office", "the driver", "our landlord", "the choir",
@@ -180,17 +170,6 @@ _HOW = (
 )  # fmt: skip
 
 
-def title() -> Draw:
-    """An invented title of a film, book, song or game, its words in capitals, without quotation marks."""
-
-    def draw(rng: random.Random) -> tuple[str, str]:
-        value = f"{rng.choice(_HEADS)} {rng.choice(_TAILS)}".title()
-        value = f"The {value}" if rng.random() < 0.4 else value
-        return value, value
-
-    return draw
-
-
 def prose(low: int = 1, high: int = 2) -> Draw:
     """Free text of ``low`` to ``high`` invented sentences, in quotation marks; the value is between them."""
 
@@ -203,17 +182,6 @@ def prose(low: int = 1, high: int = 2) -> Draw:
         if len(sentences) > 1 or rng.random() < 0.4:
             value += "."
         return value, f'"{value}"' if rng.random() < 0.6 else f"'{value}'"
-
-    return draw
-
-
-def person(first: Sequence[str], last: Sequence[str], middle: float = 0.05) -> Draw:
-    """A full name from two pools, a share of them with a middle initial."""
-
-    def draw(rng: random.Random) -> tuple[str, str]:
-        initial = f" {rng.choice('ABCDEFGHJKLMNPRSTW')}." if rng.random() < middle else ""
-        value = f"{rng.choice(first)}{initial} {rng.choice(last)}"
-        return value, value
 
     return draw
 

@@ -8,7 +8,7 @@ import re
 from typing import Literal, NotRequired, TypedDict
 
 from xlam_lib.synthesis.library.base import api
-from xlam_lib.synthesis.library.pools import FIRST_NAMES, SENTENCES, WORDS
+from xlam_lib.synthesis.library.pools import FIRST_NAMES, WORDS
 from xlam_lib.synthesis.values import (
     enum,
     flag,
@@ -16,13 +16,14 @@ from xlam_lib.synthesis.values import (
     measurements,
     one,
     plain,
+    prose,
     quoted,
     record,
     table,
     whole,
 )
 
-_TEXT = quoted(SENTENCES)
+_TEXT = prose()
 _COLUMNS = [
     "price",
     "created_at",

@@ -1133,7 +1133,7 @@ def _draw_monday(rng: random.Random) -> tuple[str, str]:
         "Chore rotation: <people {people}, chores {chores}>[; {weeks} weeks]",
         "We share a flat and keep arguing about housework. The tasks are {chores}. The people are {people}. Can you make a fair rotation[ from Monday, {first_monday}, on]?",
         "Split {chores} fairly among {people}[, changing places every week for {weeks} weeks]",
-        "My kids ({people}) are old enough to help with {chores}, so I need a weekly rotation[ that lasts {weeks} weeks][ and begins on Monday, {first_monday}].",
+        "My kids ({people}) are old enough to help with {chores}, so I need a weekly rotation[ that lasts {weeks} weeks][, beginning on Monday, {first_monday}].",
         "Please rotate {chores} week by week between {people}.",
     ],
     missing=[
