@@ -280,12 +280,20 @@ def test_hostile_answers_fail_the_format_check_and_are_on_record(tasks, text, tm
 DEEP = "[" * 3_000
 
 
-@pytest.mark.xfail(raises=RecursionError, strict=False, reason="the format check does not expect it yet")
 @pytest.mark.parametrize("closed", [DEEP.replace("[", "]") + "}}]}", ""], ids=["whole", "cut short"])
 def test_arguments_nested_without_end_fail_the_format_check(tasks, closed):
     text = f'{{"query":"x","answers":[{{"name":"f","arguments":{{"a":{DEEP}{closed}'
     result, _ = synthesis(Local(Model(tasks, lambda task: text)), count=2)
-    assert result.funnel.reasons == {"format": {"answer is not JSON": 2}}
+    assert result.funnel.reasons == {"format": {"answer is nested too deeply": 2}}
+
+
+@pytest.mark.parametrize("levels", [50, 70])
+def test_arguments_may_have_64_levels(tasks, levels):
+    name = next(iter(tasks[0].tools)).name
+    text = f'{{"query":"x","answers":[{{"name":"{name}","arguments":{{"a":{"[" * levels}{"]" * levels}}}}}]}}'
+    result, _ = synthesis(Local(Model(tasks, lambda task: text)), count=1)
+    deep = "answer is nested too deeply" in result.funnel.reasons["format"]
+    assert deep is (levels > 64)
 
 
 def test_nothing_can_be_asked_of_settings_out_of_range(tasks):

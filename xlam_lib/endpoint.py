@@ -90,8 +90,10 @@ class Endpoint:
         is read when requests are sent, and is never written, logged or shown.
     temperature, top_p, seed
         Sampling. The n-th of several equal requests is sent ``seed + n``, so that they draw apart.
+        ``transformers serve`` samples only for a model whose ``generation_config.json`` has ``do_sample``.
     timeout_s
-        For one request, from sending to the last byte.
+        For one request, from sending to the last byte. A server that answers one request after the other
+        (``transformers serve``) must answer :attr:`concurrency` of them in that time: give 1 there.
     concurrency
         Requests in flight at once, at most.
     retries

@@ -16,6 +16,9 @@ from xlam_lib.synthesis.execute import Outcome, Pool
 from xlam_lib.synthesis.registry import arguments_fault
 from xlam_lib.synthesis.samples import Sample
 
+DEPTH = 64  # levels of arguments
+TOO_DEEP = "answer is nested too deeply"
+
 
 class Fault(NamedTuple):
     """Why a sample is turned away: the stage, a stable phrase, and the particulars."""
@@ -55,8 +58,12 @@ def format_check(sample: Sample, tools: Sequence[Tool] | None = None) -> Fault |
         calls = parse_answer(sample.answer)
     except msgspec.ValidationError as error:
         return Fault("format", "answer is not a list of calls", str(error))
+    except RecursionError:
+        return Fault("format", TOO_DEEP, "no call needs that")
     except msgspec.DecodeError as error:
         return Fault("format", "answer is not JSON", str(error))
+    if any(_deeper(call.arguments, DEPTH) for call in calls):
+        return Fault("format", TOO_DEEP, f"arguments of more than {DEPTH} levels")
     if not sample.query.strip():
         return Fault("format", "answer without a query", "the query is missing, empty or no text")
     by_name = {tool.name: tool for tool in (sample.tools if tools is None else tools)}
@@ -70,6 +77,14 @@ def format_check(sample: Sample, tools: Sequence[Tool] | None = None) -> Fault |
         if fault:
             return Fault("format", *fault)
     return None
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value has more levels than that."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(item, levels - 1) for item in inner)
 
 
 def executable_calls(sample: Sample) -> list[tuple[str, dict[str, Any]]]:

@@ -8,7 +8,7 @@ every check.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,13 +17,14 @@ from xlam_lib.schema import Tool
 from xlam_lib.synthesis.corrupt import EXPECTED, KINDS, plant
 from xlam_lib.synthesis.execute import Limits
 from xlam_lib.synthesis.library import LIBRARY
-from xlam_lib.synthesis.pipeline import Result, synthesize
+from xlam_lib.synthesis.pipeline import BATCH, Cost, check_round
 from xlam_lib.synthesis.registry import Registry
 from xlam_lib.synthesis.sampler import generate
 from xlam_lib.synthesis.samples import Sample
-from xlam_lib.synthesis.semantic import SemanticJudge
+from xlam_lib.synthesis.semantic import RuleJudge, SemanticJudge
 
 COMPLEXITIES = ("1-2 parameters", "3-4 parameters", "5 or more parameters", "nested parameters")
+CHECKS = ("format", "execution", "semantic")
 PRICED = tuple(kind for kind in KINDS if kind not in ("time-out", "crash"))
 """The errors planted: all but those that cost the time limit which one chooses."""
 
@@ -105,7 +106,7 @@ def measure(
     Parameters
     ----------
     judge
-        As for :func:`synthesize`; by default rules, which see the text only.
+        As for :func:`~xlam_lib.synthesis.pipeline.synthesize`; by default rules, which see the text only.
     kinds
         The errors to plant.
 
@@ -123,26 +124,34 @@ def measure(
     for kind in kinds:
         if kind not in EXPECTED:
             raise ProfileError(f"kinds: {kind!r} is unknown; choose among {', '.join(KINDS)}")
+    judge = judge or RuleJudge()
     found = {}
-    for group in COMPLEXITIES:
-        part = library.subset(lambda function, group=group: complexity(function.tool) == group)
-        if not any(function.asks for function in part.functions.values()):
-            continue
-        samples = list(blind(count, seed, share, part, kinds))
-        result = synthesize(count, library=part, samples=samples, judge=judge, workers=workers, limits=limits)
-        found[group] = _steps(samples, result)
+    with library.open(workers, limits) as executor:
+        executor.run([("", {})] * workers)  # a start is nobody's cost
+        for group in COMPLEXITIES:
+            part = library.subset(lambda function, group=group: complexity(function.tool) == group)
+            if not any(function.asks for function in part.functions.values()):
+                continue
+            cost, seen = Cost(), set()
+            samples = list(blind(count, seed, share, part, kinds))
+            turned: dict[str, list[Sample]] = {stage: [] for stage in CHECKS}
+            for first in range(0, len(samples), BATCH):
+                batch = samples[first : first + BATCH]
+                for sample, fault, _ in check_round(batch, executor, judge, seen, cost):
+                    if fault and fault.stage in turned:  # a duplicate is not wrong
+                        turned[fault.stage].append(sample)
+            found[group] = _steps(samples, turned, cost)
     return found
 
 
-def _steps(samples: Sequence[Sample], result: Result) -> list[Step]:
+def _steps(samples: Sequence[Sample], turned: Mapping[str, Sequence[Sample]], cost: Cost) -> list[Step]:
     wrong = sum(bool(sample.planted) for sample in samples)
     kept, seconds, tokens = len(samples), 0.0, 0
     steps = [Step("generation", kept, kept, wrong, 0, 0.0, 0)]
-    for stage in ("format", "execution", "semantic"):
-        turned = [reject.record for reject in result.rejected if reject.stage == stage]
-        bad = sum(bool(sample.planted) for sample in turned)
-        kept, wrong = kept - len(turned), wrong - bad
-        seconds += result.cost.seconds[stage]
-        tokens += result.cost.tokens[stage]
-        steps.append(Step(stage, len(samples), kept, wrong, len(turned) - bad, seconds, tokens))
+    for stage, away in turned.items():
+        bad = sum(bool(sample.planted) for sample in away)
+        kept, wrong = kept - len(away), wrong - bad
+        seconds += cost.seconds[stage]
+        tokens += cost.tokens[stage]
+        steps.append(Step(stage, len(samples), kept, wrong, len(away) - bad, seconds, tokens))
     return steps

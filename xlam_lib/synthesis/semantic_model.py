@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from xlam_lib.asking import mark, one_line, unfenced
+from xlam_lib.endpoint import open_backend
+from xlam_lib.errors import ProfileError
 from xlam_lib.formats import ParseError, dump_json, load_json
 from xlam_lib.generation import Backend, Generation, Message, generate
 from xlam_lib.prompts import render_tools
@@ -147,6 +149,37 @@ class Cascade:
         for place, fault in zip(open_places, later, strict=True):
             found[place] = fault
         return found
+
+
+def open_judge(
+    name: str = "rules", endpoint: str = "", key_env: str = "", answers: str | Path | None = None
+) -> SemanticJudge:
+    """The judge that a notebook's parameters name.
+
+    Parameters
+    ----------
+    name
+        ``rules``; or a model, which then judges what the rules let pass.
+    endpoint, key_env
+        As :func:`xlam_lib.endpoint.open_backend` takes them.
+    answers
+        A file in which a model's verdicts are kept as they arrive.
+
+    Raises
+    ------
+    ProfileError
+        There is an endpoint or a key and no model that uses it.
+    AssetError
+        The local model is not there.
+    """
+    if name == RuleJudge().name:
+        open_backend("", endpoint, key_env)  # raises where one is given for nothing
+        return RuleJudge()
+    kept = None if answers is None else Path(answers)
+    backend = open_backend(name, endpoint, key_env, journal=kept)
+    if backend is None:
+        raise ProfileError("semantic judge '': has no name; give rules, or a model's name")
+    return Cascade(ModelJudge(backend, cache=None if endpoint else kept))
 
 
 _PROMPT = """\

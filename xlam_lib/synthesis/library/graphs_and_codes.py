@@ -708,7 +708,7 @@ def check_iban(iban: str, country: str | None = None, grouped: bool = False) -> 
         raise ValueError(f"{iban!r} does not look like an IBAN")
     return {
         "valid": ibans.is_valid(number, check_country=False) and country in (None, number[:2]),
-        "country": number[:2],
+        "issued_in": number[:2],
         "iban": ibans.format(number) if grouped else number,
     }
 
