@@ -462,7 +462,9 @@ _OPENING = re.compile(
     + ")"
 )
 _WITHIN = re.compile(
-    r"(?<![\w'])(?:" + "|".join(map(re.escape, sorted(_ANYWHERE, key=len, reverse=True))) + r")(?![\w'])"
+    r"(?<![\w'])(?<!no )(?<!not )(?:"
+    + "|".join(map(re.escape, sorted(_ANYWHERE, key=len, reverse=True)))
+    + r")(?![\w'])"
 )
 
 
