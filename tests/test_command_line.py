@@ -14,7 +14,7 @@ from xlam_lib.__main__ import main
         (["run", "--profile", "nope"], "profile 'nope' is unknown; choose one of laptop, smoke"),
         (["run", "--only", "06"], "notebook '06' is unknown; choose from 01_unify"),
         (["run", "-p", "epoch", "2"], "parameter 'epoch' belongs to no notebook; known:"),
-        (["bench", "nope"], "bench 'nope' is unknown; choose one of curate, fuzz, generate"),
+        (["bench", "nope"], "bench 'nope' is unknown; choose one of curate, diversity, execution"),
     ],
 )
 def test_bad_words_are_one_line_errors(words, said, capsys):

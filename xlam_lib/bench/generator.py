@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
         "requests": generator.usage.requests,
         "prompt_tokens": generator.usage.prompt_tokens,
         "tokens": generator.usage.tokens,
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(time.perf_counter() - started, 1),  # of this machine at that time
         "stage_seconds": {stage: round(value, 3) for stage, value in result.cost.seconds.items()},
     }
     known = read_json(FILE) if FILE.exists() else []
