@@ -145,10 +145,11 @@ class RestExecutor:
     """Executes calls as requests to one API; satisfies :class:`~xlam_lib.synthesis.execute.Executor`.
 
     An outcome is the parsed JSON (or the text) of a 2xx response, or its status if it has no body. Errors,
-    beside those of the schema check: ``argument cannot be sent``, ``HTTP client error`` (4xx), ``rate limited``
-    (429 after all retries), ``HTTP server error`` (5xx), ``redirected``, ``time-out``, ``connection failed``,
-    ``response is not JSON`` (where the content type or the API's description promises it), ``response cannot
-    be read`` (an unknown or broken compression or character set), ``output limit exceeded``.
+    beside those of the schema check: ``argument cannot be sent``, ``HTTP client error`` (4xx), ``rate
+    limited`` (429 after all retries), ``HTTP server error`` (5xx), ``redirected``, ``time-out``,
+    ``connection failed``, ``response is not JSON`` (where the content type or the API's description promises
+    it), ``response cannot be read`` (an unknown or broken compression or character set), ``output limit
+    exceeded``.
 
     Redirects are followed for safe methods, within the same scheme, host and port, at most three times.
     Calls of a safe method that make the same request are sent once a run. A request that meets 429, or
