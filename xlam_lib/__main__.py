@@ -92,13 +92,25 @@ def _synthesize(options: Any) -> None:
     generator = open_generator(
         options.model, options.endpoint, options.key_env, answers=f"{options.out}/answers.jsonl"
     )
-    more = {"base_url": options.base_url} if options.base_url else {}
+    more: dict[str, Any] = {"base_url": options.base_url} if options.base_url else {}
+    if options.unsafe:
+        more["unsafe"] = True
     with tqdm(total=options.count, unit="sample") as bar:
+
+        def told(done: int, _: int) -> None:
+            bar.update(done - bar.n)
+
         made = make_data_set(
-            options.apis, options.out, count=options.count, seed=options.seed, workers=options.workers,
-            generator=generator, progress=lambda done, _: bar.update(done - bar.n), command=options.typed,
-            **more, **({"unsafe": True} if options.unsafe else {}),
-        )  # fmt: skip
+            options.apis,
+            options.out,
+            count=options.count,
+            seed=options.seed,
+            workers=options.workers,
+            generator=generator,
+            progress=told,
+            command=options.typed,
+            **more,
+        )
     for name, reason in made.library.skipped.items():
         print(f"not imported: {name}: {reason}")
     total = made.result.funnel.total
