@@ -17,6 +17,7 @@ from functools import lru_cache
 
 import msgspec
 
+from xlam_lib.asking import unfenced
 from xlam_lib.errors import ProfileError, SchemaError
 from xlam_lib.formats import ParseError, dump_json, load_json
 from xlam_lib.generation import Backend, Generation, Message, generate
@@ -449,7 +450,6 @@ _HINTS = (
     "Address the reader as you.",
     "Be as brief as you can.",
 )
-_FENCE = re.compile(r"\A```\w*\n(.*)\n```\Z", re.DOTALL)
 
 
 def _section_marks() -> tuple[frozenset[str], tuple[str, ...]]:
@@ -508,9 +508,8 @@ def _proposal(answer: Generation) -> tuple[str, str]:
     raw = answer.text.strip()
     if answer.finish in ("length", "context"):
         return raw, "cut off"
-    fenced = _FENCE.match(raw)
     try:
-        value = load_json(fenced[1] if fenced else raw)
+        value = load_json(unfenced(raw))
     except ParseError:
         return raw, "unreadable"
     if not isinstance(value, dict) or list(value) != ["instruction"]:
