@@ -96,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(source: str) -> Registry:
-    """The registry at ``module:NAME`` or ``/path/file.py:NAME``; without NAME, of the file's functions.
+    """The registry at ``module:NAME`` or ``/path/file.py:NAME``; without NAME, of the module's functions.
 
     Raises
     ------
@@ -104,20 +104,22 @@ def load(source: str) -> Registry:
         There is no such module or name.
     """
     place, _, attribute = source.rpartition(":")
-    if not place.endswith(".py"):
-        return getattr(importlib.import_module(place), attribute)
-    path = Path(place)
-    name = path.stem if path.stem not in sys.modules else f"{path.stem}_file"
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{place}: not a Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _module_at(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     if attribute:
         return getattr(module, attribute)
     callables = importlib.import_module("xlam_lib.synthesis.importers.callables")
     return callables.registry_of_module(module)
+
+
+def _module_at(path: Path) -> ModuleType:
+    name = path.stem if path.stem not in sys.modules else f"{path.stem}_file"
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path}: not a Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _isolate_network() -> bool:

@@ -116,13 +116,6 @@ def registry_of_module(module: ModuleType) -> Registry:
     return auto.report_obstacles(registry)
 
 
-def __getattr__(name: str) -> Registry:
-    """``package.module`` as an attribute is that module's registry: how a worker finds it by one name."""
-    if "." in name and not name.startswith("__"):
-        return registry_of_module(importlib.import_module(name))
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def _taken(module: ModuleType, source: str = "", name: str = "") -> Registry:
     if name:
         registry = _registries(module).get(name)
@@ -194,7 +187,7 @@ def _title(module: ModuleType) -> str:
 def _source(module: ModuleType) -> str:
     """Where workers find the module: its file, or its name where it belongs to a package."""
     if "." in module.__name__ or hasattr(module, "__path__"):
-        return f"{__name__}:{module.__name__}"
+        return f"{module.__name__}:"
     return f"{Path(module.__file__ or '').resolve()}:"
 
 
