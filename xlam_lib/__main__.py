@@ -1,4 +1,4 @@
-"""The command line: ``python -m xlam_lib run|build|assets|synthesize|bench``."""
+"""The command line: ``python -m xlam_lib run|build|assets|synthesize|train|bench``."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make.add_argument("--endpoint", default="", help="an OpenAI-compatible server that serves the model")
     make.add_argument("--key-env", default="", help="the environment variable that holds the server's key")
 
+    train = commands.add_parser("train", help="run a training job; each process of a launched training does")
+    train.add_argument("job", help="the JSON file that chapters 6 and 7 write")
+
     bench = commands.add_parser("bench", help="measure one part against its named baseline")
     bench.add_argument("name", help="a module of xlam_lib.bench")
     bench.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -76,6 +79,12 @@ def _run(options: Any) -> int:
             print(f"{name}: {folder}")
     elif options.command == "synthesize":
         _synthesize(options)
+    elif options.command == "train":
+        from pathlib import Path
+
+        from xlam_lib.train import job
+
+        return job.main(Path(options.job))
     else:
         from xlam_lib import bench
 

@@ -21,11 +21,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xlam_lib import models
 from xlam_lib.errors import AssetError, XlamError
 from xlam_lib.records import hash_file, read_json, write_json
 
 MANIFEST = "manifest.json"
-HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
+# By these names: some repositories hold the weights a second time, as consolidated*.safetensors.
+HUB_FILES = ("model*.safetensors", "adapter*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ def model_folder(name: str | Path = EMBEDDED_MODEL) -> Path:
     name
         The embedded model's name, a local folder, or a Hub id (``org/model`` or, to pin it,
         ``org/model@revision``), which is looked up in the Hub's cache and fetched if it is not there.
+        A base of :data:`xlam_lib.models.SERIES` without a revision is taken at the one pinned there.
 
     Raises
     ------
@@ -231,12 +234,14 @@ def model_folder(name: str | Path = EMBEDDED_MODEL) -> Path:
     folder = Path(name)
     if not folder.is_dir():
         identifier, _, revision = str(name).partition("@")
+        known = models.lookup(identifier)
         if identifier.count("/") != 1 or identifier.startswith((".", "/", "~")):
+            advice = f"; its training starts from {known.base}" if known else ""
             raise AssetError(
                 f"model {str(name)!r}: neither a folder, nor a Hub id such as "
-                f"HuggingFaceTB/{EMBEDDED_MODEL}, nor the embedded {EMBEDDED_MODEL}"
+                f"HuggingFaceTB/{EMBEDDED_MODEL}, nor the embedded {EMBEDDED_MODEL}{advice}"
             )
-        folder = _hub_folder(identifier, revision or None)
+        folder = _hub_folder(identifier, revision or (known.revision if known else None))
     if not any(folder.glob("*.safetensors")):
         raise AssetError(
             f"{folder}: no *.safetensors weights in it; convert it (pickled weights are not loaded)"

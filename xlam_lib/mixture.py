@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from xlam_lib import instruct
+from xlam_lib import instruct, markdown
 from xlam_lib.dedup import near_duplicates
 from xlam_lib.errors import ArtifactError, ProfileError
 from xlam_lib.prompts import answer_format, examples
@@ -667,56 +667,25 @@ def card_text(card: Mapping[str, Any]) -> str:
         }
         for source, count in card["by_source"].items()
     ]
-    lines += ["", "## Sources and licences", "", *_table(sources)]
-    lines += ["", "## Pools", "", *_table([{"pool": n, **row} for n, row in card["pools"].items()])]
+    lines += ["", "## Sources and licences", "", *markdown.table(sources)]
+    lines += ["", "## Pools", "", *markdown.table([{"pool": n, **row} for n, row in card["pools"].items()])]
     for key, title in (("by_style", "Styles"), ("by_format", "Output formats"), ("by_licence", "Licences")):
         rows = [{title.lower(): name, "examples": count} for name, count in card[key].items()]
-        lines += ["", f"## {title}", "", *_table(rows)]
+        lines += ["", f"## {title}", "", *markdown.table(rows)]
     everything = {"all": card["tokens"], **card["tokens_by_source"]}
     lines += ["", "## Tokens (prompt and answer)", ""]
-    lines += _table([{"source": name, **row} for name, row in everything.items()])
+    lines += markdown.table([{"source": name, **row} for name, row in everything.items()])
     known = set(card) & {
         "examples", "sha256", "inputs", "pools", "by_source", "by_style", "by_format", "by_licence",
         "sources", "tokens", "tokens_by_source",
     }  # fmt: skip
     for key, value in card.items():
         if key not in known:
-            lines += ["", f"## {key.replace('_', ' ').capitalize()}", "", *_facts(value)]
+            lines += ["", f"## {key.replace('_', ' ').capitalize()}", "", *markdown.facts(value)]
     lines += ["", "## SHA-256", ""]
     hashes = {"the mixture as JSON Lines": card["sha256"], **card["inputs"]}
-    lines += _table([{"file": name, "sha256": digest} for name, digest in hashes.items()])
+    lines += markdown.table([{"file": name, "sha256": digest} for name, digest in hashes.items()])
     return "\n".join(lines) + "\n"
-
-
-def _facts(value: Any) -> list[str]:
-    """JSON data as Markdown: objects of objects as a table, objects as a list, anything else as itself."""
-    if isinstance(value, Mapping) and value:
-        if all(isinstance(child, Mapping) and child for child in value.values()):
-            return _table([{"": name, **child} for name, child in value.items()])
-        return [f"- {str(name).replace('_', ' ')}: {_cell(child)}" for name, child in value.items()]
-    if isinstance(value, list) and value and all(isinstance(child, Mapping) for child in value):
-        return _table(value)
-    return [_cell(value)]
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    if not columns:
-        return ["none"]
-    lines = [columns, ["---"] * len(columns), *([row.get(column) for column in columns] for row in rows)]
-    return ["| " + " | ".join(_cell(value) for value in line) + " |" for line in lines]
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: ""}[value]
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_cell, value)) or "none"
-    if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_cell(child)}" for name, child in value.items()) or "none"
-    return str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def token_counter(model_folder: Any) -> Callable[[str], int]:

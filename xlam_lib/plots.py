@@ -253,6 +253,31 @@ def rates(series: Mapping[str, Mapping[str, tuple[float, float, float]]], title:
     return figure
 
 
+def strips(
+    rows: Mapping[str, Sequence[tuple[float, str]]],
+    title: str,
+    unit: str,
+    series: Sequence[str] | None = None,
+) -> Figure:
+    """Horizontal bars of consecutive pieces: ``rows[label] = [(length in unit, series), ...]``, in order."""
+    series = list(series or dict.fromkeys(name for pieces in rows.values() for _, name in pieces))
+    figure, axes = plt.subplots(figsize=(7.6, 1.25 + 0.34 * max(len(rows), 2)))
+    for place, pieces in enumerate(rows.values()):
+        left = 0.0
+        for length, name in pieces:
+            colour = COLOURS[series.index(name) % len(COLOURS)]
+            axes.barh(place, length, left=left, color=colour, edgecolor="white", linewidth=0.6)
+            left += length
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel(unit)
+    axes.set_title(title)
+    for index, name in enumerate(series):
+        axes.barh([0], [0], color=COLOURS[index % len(COLOURS)], label=name)
+    figure.legend(loc="outside lower left", ncols=len(series))
+    return figure
+
+
 def portions(
     rows: Mapping[str, Mapping[str, float]], title: str, unit: str, series: Sequence[str] | None = None
 ) -> Figure:

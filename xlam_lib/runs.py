@@ -44,7 +44,7 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 PACKAGE = Path(__file__).parent
 SEAL = ".stage.json"
 RUN_FILE = "run.json"
-_COMMON = ("schema.py", "records.py", "runs.py")
+_COMMON = ("schema.py", "records.py", "runs.py", "assets.py", "models.py")
 _VERSIONS = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets",
     "papermill", "jupytext", "msgspec", "numpy",
@@ -87,17 +87,18 @@ STAGES = {
         ),
         StageSpec(
             "05_mix", "Mix", ("verified", "synthetic"), ("sft", "preferences"),
-            ("mixture.py", "instruct.py", "dedup.py", "contamination.py", "splits.py", "prompts.py",
+            ("mixture.py", "markdown.py", "instruct.py", "dedup.py", "contamination.py", "splits.py", "prompts.py",
              "formats", "evaluate"),
         ),
         StageSpec(
             "06_sft", "Fine-tune", ("sft",), ("models/early", "models/sft"),
-            ("train/sft.py", "train/common.py", "train/head.py"),
+            ("train", "inference.py", "preferences.py", "equivalence.py", "mixture.py"),
         ),
         StageSpec(
-            "07_dpo", "Align", ("preferences", "models/early", "models/sft"), ("models/dpo", "pairs"),
-            ("preferences.py", "train/dpo.py", "train/common.py", "train/head.py", "inference.py",
-             "formats"),
+            "07_dpo", "Align", ("preferences", "verified", "synthetic", "models/early", "models/sft"),
+            ("models/dpo", "pairs"),
+            ("preferences.py", "preference_origins.py", "preference_report.py", "equivalence.py", "train",
+             "inference.py", "formats", "mixture.py", "prompts.py"),
         ),
         StageSpec(
             "08_bfcl", "Evaluate", ("models/sft", "models/dpo"), ("evaluations/bfcl",),

@@ -6,61 +6,78 @@ and not its rank or beta: ours stand in each profile.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import TrainerCallback
+
 from xlam_lib.errors import TrainingError
 from xlam_lib.inference import best_device
 from xlam_lib.preferences import Pair
-from xlam_lib.records import read_json, write_json
-from xlam_lib.train import common
+from xlam_lib.records import write_json
+from xlam_lib.train import attention, cluster, common, data, schedule
 from xlam_lib.train.head import score_labels_only
 
-_KEYS = (
-    "loss",
-    "learning_rate",
-    "rewards/chosen",
-    "rewards/rejected",
-    "rewards/margins",
-    "rewards/accuracies",
-)
+_REWARDS = ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
+_LOGGED = ("loss", "learning_rate", "grad_norm", *_REWARDS, *(f"eval_{name}" for name in ("loss", *_REWARDS)))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one alignment: ``beta`` weighs the distance from the reference; the others as in SFT.
+    """Settings of one alignment.
 
-    Pairs longer than ``max_tokens`` (prompt and the longer answer) are left out and counted.
+    Attributes
+    ----------
+    beta
+        Weight of the distance from the reference; the report does not say, 0.1 is the method's usual one.
+    batch_size, accumulation, streams
+        Pairs a micro-batch, micro-batches a step and stream, streams (as in :class:`xlam_lib.train.sft.Settings`).
+    max_tokens
+        Pairs longer than this (the prompt with the longer answer) are left out and counted.
+
+    The others are as in :class:`xlam_lib.train.sft.Settings`.
     """
 
     beta: float = 0.1
     epochs: float = 1.0
     batch_size: int = 4
     accumulation: int = 1
+    streams: int = 0
     learning_rate: float = 5e-5
     warmup_steps: int = 100
+    weight_decay: float = 0.0
     lora_rank: int = 16
     max_tokens: int = 1024
+    save_steps: int = 0
+    checkpointing: bool = False
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``history``: TRL's loss and ``rewards/*`` at each ``step``; ``seconds``: the training's own."""
+    """What came of an alignment.
+
+    ``history`` holds TRL's ``loss``, ``learning_rate``, ``grad_norm`` and ``rewards/*`` at each ``step``, and
+    ``eval_loss`` and ``eval_rewards/*`` on the held-out pairs after the last; ``seconds`` is the training's own.
+    """
 
     history: list[dict[str, float]]
     steps: int
     pairs: int
     over_long: int
     seconds: float
+    trained: int
+    parameters: int
+    processes: int
 
 
 def train(
     base: str | Path,
     pairs: Sequence[Pair],
+    held_out: Sequence[Pair],
     out: Path,
     work: Path,
     settings: Settings,
@@ -68,98 +85,177 @@ def train(
 ) -> Outcome:
     """Align ``base`` on ``pairs`` and write the LoRA adapter to ``out``.
 
+    Parameters
+    ----------
+    held_out
+        Pairs that are not trained on, for rewards on unseen prompts; may be empty.
+    work
+        Checkpoints go here; an interrupted call with the same arguments resumes from them.
+
     Raises
     ------
     TrainingError
-        No pair, or none short enough; no usable base; memory ran out.
+        No pair, or none short enough; no usable base; memory ran out; the loss diverged.
     """
-    import torch
-    from datasets import Dataset
-    from peft import LoraConfig
-    from trl import DPOConfig, DPOTrainer
-
     if not pairs:
         raise TrainingError(
             "no preference pair to train on: the weaker model made no mistake, or had no prompts"
         )
+    cluster.start()
     common.set_seed(settings.seed)
-    model, tokenizer = common.load(base)
-    rows, over = [], 0
-    for pair in pairs:
-        longest = max(
-            len(common.tokenize(tokenizer, pair.prompt, answer or " .")[0])
-            for answer in (pair.chosen, pair.rejected)
-        )
-        if longest > settings.max_tokens:
-            over += 1
-            continue
-        rows.append(
-            {
-                "prompt": [{"role": "user", "content": pair.prompt}],
-                "chosen": [{"role": "assistant", "content": pair.chosen}],
-                "rejected": [{"role": "assistant", "content": pair.rejected}],
-            }
-        )
+    model, tokenizer = common.load(base, common.precision("lora")[0])
+    rows, over_long = encode(tokenizer, pairs, settings.max_tokens)
     if not rows:
         raise TrainingError(
             f"all {len(pairs)} pairs are longer than max_tokens={settings.max_tokens}; raise it"
         )
-    steps = max(int(-(-len(rows) // (settings.batch_size * settings.accumulation)) * settings.epochs), 1)
-    config = DPOConfig(
-        output_dir=str(work),
-        beta=settings.beta,
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulation,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=min(settings.warmup_steps, max(steps // 10, 1)),
-        activation_checkpointing=best_device().type == "cuda",
-        bf16=False,
-        max_length=None,
-        logging_steps=1,
-        save_strategy="no",
-        dataloader_pin_memory=best_device().type == "cuda",
+    held, _ = encode(tokenizer, held_out, settings.max_tokens)
+    plan = schedule.plan(
+        [len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows],
+        [row["source"] for row in rows],
+        streams=settings.streams or cluster.processes(),
+        batch_size=settings.batch_size,
+        accumulation=settings.accumulation,
+        epochs=settings.epochs,
         seed=settings.seed,
-        data_seed=settings.seed,
-        report_to="none",
-        disable_tqdm=True,
     )
-    lora = LoraConfig(
-        r=settings.lora_rank,
-        lora_alpha=2 * settings.lora_rank,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    trainer = DPOTrainer(
-        model=model,
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=lora,
-        callbacks=[common.Watch(report)],
-    )
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
+    watch = common.Watch(report)
+    common.set_seed(settings.seed)  # the adapter is drawn here
+    model = common.choose_trained(model, "lora", settings.lora_rank)
+    trained, parameters = common.trained_share(model)
+    trainer = _trainer(model, tokenizer, rows, held, plan, work, settings)
+    for callback in (watch, _Ended(watch), common.MarkComplete()):
+        trainer.add_callback(callback)
+    common.quiet(trainer)
+    cluster.settle_sharding(trainer, settings.checkpointing)
+    attention.install(trainer.model)
     score_labels_only(trainer.model)
-    started = time.time()
+    common.same_training(work, common.digest(asdict(settings), plan.steps, [pair.id for pair in pairs]))
     try:
-        trainer.train()
+        trainer.train(resume_from_checkpoint=common.last_checkpoint(work))
+        if held:
+            trainer.evaluate()
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingError(
-            f"out of memory at batch_size={settings.batch_size}; halve it and double accumulation"
+            f"out of memory at batch_size={settings.batch_size}; halve it and double accumulation, set "
+            "checkpointing, or lower max_tokens"
         ) from error
-    seconds = time.time() - started
-    log: list[dict[str, Any]] = common.history(trainer.state, _KEYS)
-    aligned: Any = trainer.model
-    aligned.save_pretrained(out)
-    # The adapter's card and base path name this machine's folders; the run's own layout says the same;
-    (out / "README.md").unlink(missing_ok=True)
-    # and peft writes the names of its modules as a set, in an order that differs from process to process.
-    adapter = read_json(out / "adapter_config.json", dict[str, Any])
-    settled = {"base_model_name_or_path": "models/sft", "target_modules": sorted(adapter["target_modules"])}
-    write_json(out / "adapter_config.json", adapter | settled)
-    write_json(out / "history.json", log)
-    write_json(out / "settings.json", asdict(settings) | {"pairs": len(rows), "over_long": over})
-    return Outcome(log, trainer.state.global_step, len(rows), over, seconds)
+    log = common.history(trainer.state, _LOGGED)
+    common.finite(log, settings.learning_rate)
+    state = cluster.full_state_dict(trainer)
+    if cluster.is_main():
+        aligned = trainer.accelerator.unwrap_model(trainer.model)
+        aligned.save_pretrained(out, state_dict=state)
+        common.settle_adapter(out, "models/sft")
+        write_json(out / "history.json", log)
+        write_json(out / "settings.json", asdict(settings) | {"pairs": len(rows), "over_long": over_long})
+    cluster.barrier()
+    return Outcome(
+        history=log,
+        steps=trainer.state.global_step,
+        pairs=len(rows),
+        over_long=over_long,
+        seconds=watch.ended,
+        trained=trained,
+        parameters=parameters,
+        processes=cluster.processes(),
+    )
+
+
+def encode(tokenizer: Any, pairs: Sequence[Pair], max_tokens: int) -> tuple[list[dict[str, Any]], int]:
+    """Token ids of each pair, encoded as for fine-tuning and generation, and how many were too long.
+
+    Raises
+    ------
+    TrainingError
+        A chosen answer is empty. An empty rejected one is a mistake like others: the end-of-text token alone.
+    """
+    rows, over_long = [], 0
+    for pair in pairs:
+        try:
+            ids, labels = data.tokenize(tokenizer, pair.prompt, pair.chosen)
+        except TrainingError as error:
+            raise TrainingError(f"pair {pair.id}: {error}") from None
+        start = sum(label == data.IGNORE for label in labels)
+        rejected = tokenizer(pair.rejected.strip(), add_special_tokens=False)["input_ids"]
+        row = {
+            "prompt_ids": ids[:start],
+            "chosen_ids": ids[start:],
+            "rejected_ids": [*rejected, tokenizer.eos_token_id],
+            "source": pair.source,
+        }
+        if start + max(len(row["chosen_ids"]), len(row["rejected_ids"])) > max_tokens:
+            over_long += 1
+        else:
+            rows.append(row)
+    return rows, over_long
+
+
+class _Ended(TrainerCallback):
+    """Stops the clock when the training ends, before the held-out pairs are measured."""
+
+    def __init__(self, watch: common.Watch) -> None:
+        self.watch = watch
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.watch.ended = self.watch.seconds
+
+
+def _trainer(
+    model: Any,
+    tokenizer: Any,
+    rows: list[dict[str, Any]],
+    held: list[dict[str, Any]],
+    plan: schedule.Plan,
+    work: Path,
+    settings: Settings,
+) -> Any:
+    """TRL's trainer, reading what the plan says."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    processes = cluster.processes()
+    batches = schedule.batches_of(plan, cluster.rank(), processes)
+    micro = plan.streams * settings.accumulation
+    # The weight of a micro-batch's mean, so that a step is the mean over its pairs however they are shared
+    # out: micro-batches are averaged, but the last ones of an epoch may hold fewer pairs or none.
+    weights = []
+    per_process = len(batches) // len(plan.steps)
+    for number, batch in enumerate(batches):
+        step = plan.steps[number // per_process]
+        weights.append(len(batch) * micro / sum(len(b) for stream in step for b in stream))
+
+    class Trainer(DPOTrainer):
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset  # its rows are tokenized already, as they are for fine-tuning
+
+        def get_train_dataloader(self) -> Any:
+            def read(number: int) -> data.Batch:
+                # A micro-batch of no pair reads the first one and weighs nothing.
+                chosen = [rows[place] for place in batches[number] or (0,)]
+                return {**self.data_collator(chosen), "weight": weights[number]}
+
+            return data.loader(len(batches), read, best_device().type == "cuda")
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            weight = inputs.pop("weight", None)
+            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            if weight == 0:  # its rewards are not of this step; a count that TRL keeps as one value stays
+                for values in self._metrics["train"].values():
+                    if len(values) > 1:
+                        values.pop()
+            return loss if weight is None else loss * weight
+
+    return Trainer(
+        model=model,
+        args=DPOConfig(
+            **common.arguments(work, settings, len(plan.steps), per_process, common.precision("lora")[1]),
+            beta=settings.beta,
+            per_device_eval_batch_size=1,  # means over batches are then means over pairs
+        ),
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(held) if held else None,
+        processing_class=tokenizer,
+    )

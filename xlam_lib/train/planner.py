@@ -1,0 +1,961 @@
+"""Memory, time and cost of a training from the model's shapes, before anything is loaded.
+
+Three ways to the same figure, from the fastest to the surest: :func:`estimate` adds up what each tensor of
+a step takes, :func:`trace_peak` runs the step on fake tensors, which have shapes and no storage, and
+:func:`measure_peak` really runs it on this machine's CPU. ``python -m xlam_lib bench planner`` compares them.
+
+A model is a configuration of transformers, or a name or :class:`~xlam_lib.models.Model` of the series.
+Bytes are bytes; GB are 10^9 bytes, as on data sheets. The report (sections 3.5 and 4) names H100s, FSDP and
+LoRA, and neither GPU counts nor batch sizes: those are the recipe's to choose.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from xlam_lib.errors import TrainingError
+from xlam_lib.models import SERIES, Model
+from xlam_lib.models import config as model_config
+from xlam_lib.models import find as find_model
+from xlam_lib.records import read_json
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    Modelled = PretrainedConfig | Model | str
+
+GPU_FILE = Path(__file__).parents[1] / "data" / "gpu.json"
+ASSUMED_UTILISATION = 0.40
+"""Share of the data sheet's matrix rate that a step reaches, where nothing was measured."""
+FRAGMENTATION = 0.05
+"""Allowance for what the allocator holds and cannot use, as a share of the tensors' bytes."""
+CONTEXT = 1e9
+"""Allowance for the driver's context and the communication library's buffers, bytes a device."""
+
+# ---------------------------------------------------------------------------------------------- machines
+
+
+@dataclass(frozen=True)
+class Device:
+    """An accelerator as its vendor's data sheet describes it.
+
+    Attributes
+    ----------
+    name
+        As in :data:`DEVICES`.
+    memory
+        GB. Taken as 10^9 bytes, which is up to 7% less than most drivers report: the safe side.
+    rate
+        Dense bf16 matrix products, TFLOP/s (data sheets print twice that for sparse matrices).
+    bandwidth
+        Of the memory, GB/s.
+    inside, between
+        GB/s that a device can send, and receive at the same time, to others of its node and of another
+        node (data sheets print the sum of both directions). ``None``: unknown; ``between`` is the
+        network's and stands on no device's data sheet.
+    """
+
+    name: str
+    memory: float
+    rate: float
+    bandwidth: float
+    inside: float | None = None
+    between: float | None = None
+
+
+DEVICES = {
+    device.name: device
+    for device in (
+        Device("H100-SXM-80GB", 80, 989.4, 3350, inside=450),
+        Device("H200-SXM-141GB", 141, 989.4, 4800, inside=450),
+        Device("A100-SXM-40GB", 40, 312, 1555, inside=300),
+        Device("A100-SXM-80GB", 80, 312, 2039, inside=300),
+        Device("RTX-4090-24GB", 24, 165.2, 1008, inside=32),
+        Device("L4-24GB", 24, 121, 300, inside=32),
+    )
+}
+
+
+def find_device(name: str) -> Device:
+    """The device of this name.
+
+    Raises
+    ------
+    TrainingError
+        There is none; the message lists them.
+    """
+    if name not in DEVICES:
+        raise TrainingError(
+            f"device {name!r} is unknown; choose one of {', '.join(DEVICES)}, or make a planner.Device"
+        )
+    return DEVICES[name]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Equal devices in equal nodes; ``price`` is what a device costs an hour, ``None`` where not known."""
+
+    device: Device
+    per_node: int = 1
+    nodes: int = 1
+    price: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.per_node < 1 or self.nodes < 1:
+            raise TrainingError(f"a cluster of {self.nodes} nodes with {self.per_node} devices has no device")
+
+    @property
+    def devices(self) -> int:
+        return self.per_node * self.nodes
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, in which precision, and how much of it at a time.
+
+    Attributes
+    ----------
+    method
+        ``full``, or ``lora``: the base in bf16 and frozen, the adapters and their states in fp32.
+    objective
+        ``sft``, or ``dpo``: chosen and rejected answers both count as tokens, and the reference (the model
+        with its adapter off, or a copy of it without) is one forward pass more.
+    precision
+        ``mixed``: weights, gradients and AdamW's two states in fp32, matrix products in bf16, by autocast on
+        one device and by FSDP's cast when sharded. ``bf16``: the weights as they were loaded, everything of
+        theirs in bf16, no autocast; what a CPU trains with.
+    rank, modules
+        Of LoRA. ``all-linear`` is peft's: every linear layer but the head, which for a mixture of experts
+        takes in the router and the experts (and makes their adapted weights anew in each layer);
+        ``attention`` is the four projections of the attention.
+    micro_tokens
+        Tokens of one micro-batch on one device, packed without padding.
+    length
+        Mean tokens of an example: the attention's cost grows with it.
+    labelled
+        Share of the tokens that carry a label; only these are scored against the vocabulary.
+    accumulation
+        Micro-batches an optimizer step.
+    recompute
+        Keep each layer's input only and run the layer again in the backward pass (checkpointing).
+    sharding
+        ``none``: every device holds everything. ``fsdp``: weights, gradients and states are spread over all
+        devices, and a layer's weights gathered when its turn comes (FSDP2, full shard).
+    total_tokens
+        Of the whole training: examples x mean tokens x epochs.
+    """
+
+    method: Literal["full", "lora"] = "full"
+    objective: Literal["sft", "dpo"] = "sft"
+    precision: Literal["mixed", "bf16"] = "mixed"
+    rank: int = 16
+    modules: Literal["all-linear", "attention"] = "all-linear"
+    micro_tokens: int = 8192
+    length: int = 1024
+    labelled: float = 0.25
+    accumulation: int = 1
+    recompute: bool = True
+    sharding: Literal["none", "fsdp"] = "none"
+    total_tokens: float = 1e8
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("method", ("full", "lora")),
+            ("objective", ("sft", "dpo")),
+            ("precision", ("mixed", "bf16")),
+            ("modules", ("all-linear", "attention")),
+            ("sharding", ("none", "fsdp")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise TrainingError(
+                    f"{name} {getattr(self, name)!r} is unknown; choose {' or '.join(allowed)}"
+                )
+        for name in ("rank", "micro_tokens", "length", "accumulation", "total_tokens"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 < self.labelled <= 1:
+            raise TrainingError(f"labelled is {self.labelled}; it is a share, above 0 and at most 1")
+
+    @property
+    def head_tokens(self) -> int:
+        """Positions of a micro-batch that are scored against the vocabulary."""
+        return max(int(self.labelled * self.micro_tokens), 1)
+
+
+# ------------------------------------------------------------------------------------------------- shapes
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes that the formulas need, of a decoder with gated feed-forward layers.
+
+    ``query`` and ``key`` are the widths of all query heads and of all key (or value) heads together.
+    ``experts`` is 1 and ``active`` 1 where the feed-forward layer is one. Parameters: ``linear`` of one
+    layer's matrices without its experts, ``expert`` of all experts of one layer (0 without), ``layer`` of
+    everything in a layer, ``embedding`` of the input embedding, ``head`` of the output head, 0 where the two
+    are one matrix (``tied``), and ``total`` of the model.
+    """
+
+    layers: int
+    hidden: int
+    query: int
+    key: int
+    heads: int
+    feed: int
+    vocabulary: int
+    window: int | None
+    experts: int
+    active: int
+    tied: bool
+    linear: int
+    expert: int
+    layer: int
+    embedding: int
+    head: int
+    total: int
+
+    @property
+    def active_linear(self) -> int:
+        """Parameters of one layer's matrices that a token is multiplied with."""
+        return self.linear + self.expert * self.active // self.experts
+
+    @property
+    def active_total(self) -> int:
+        """Parameters of the model that take part in a token's forward pass (the embedding counted)."""
+        return self.total - self.layers * self.expert * (self.experts - self.active) // self.experts
+
+
+def configuration(model: Modelled) -> PretrainedConfig:
+    """The transformers configuration of a model of the series, its name, or a configuration as it is."""
+    if isinstance(model, str):
+        model = find_model(model)
+    return model_config(model) if isinstance(model, Model) else model
+
+
+def shape_of(model: Modelled) -> Shape:
+    """Count a model's parts on the meta device.
+
+    Raises
+    ------
+    TrainingError
+        Its layers are not of the kind that the formulas describe.
+    """
+    return _shape(json.dumps(configuration(model).to_dict(), sort_keys=True, default=str))
+
+
+@lru_cache(maxsize=64)
+def _shape(text: str) -> Shape:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    values = json.loads(text)
+    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    layers = [(name, p) for name, p in model.named_parameters() if ".layers." in name]
+    if not layers or not hasattr(config, "intermediate_size"):
+        raise TrainingError(
+            f"the planner knows decoders like Llama, Mistral and Mixtral, not {config.model_type}"
+        )
+    expert = sum(p.numel() for name, p in layers if ".experts." in name)
+    matrices = sum(p.numel() for name, p in layers if p.ndim > 1 and ".experts." not in name)
+    count = config.num_hidden_layers
+    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    tied = embedding is head
+    return Shape(
+        layers=count,
+        hidden=config.hidden_size,
+        query=heads * width,
+        key=(getattr(config, "num_key_value_heads", None) or heads) * width,
+        heads=heads,
+        feed=config.intermediate_size,
+        vocabulary=embedding.shape[0],
+        window=getattr(config, "sliding_window", None),
+        experts=getattr(config, "num_local_experts", 1) if expert else 1,
+        active=getattr(config, "num_experts_per_tok", 1) if expert else 1,
+        tied=tied,
+        linear=matrices // count,
+        expert=expert // count,
+        layer=sum(p.numel() for _, p in layers) // count,
+        embedding=embedding.numel(),
+        head=0 if tied else head.numel(),
+        total=sum(p.numel() for p in model.parameters()),
+    )
+
+
+def adapter_parameters(shape: Shape, recipe: Recipe) -> int:
+    """Parameters of LoRA's adapters: rank x (inputs + outputs) for each adapted matrix.
+
+    peft adapts a mixture's fused gate and up projection with twice the rank.
+    """
+    h, q, k, f, r = shape.hidden, shape.query, shape.key, shape.feed, recipe.rank
+    layer = r * (2 * (h + q) + 2 * (h + k))
+    if recipe.modules == "all-linear" and shape.expert:
+        layer += r * (h + shape.experts) + shape.experts * (2 * r * (h + 2 * f) + r * (f + h))
+    elif recipe.modules == "all-linear":
+        layer += r * 3 * (h + f)
+    return shape.layers * layer
+
+
+# -------------------------------------------------------------------------------------------------- FLOPs
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs of a training a token, with every kind of pass that is executed.
+
+    ``model`` is forward and backward alone, the numerator of the usual model FLOPs utilisation;
+    ``executed`` adds recomputation and, for DPO, the reference's forward pass. ``linear``, ``attention`` and
+    ``head`` are of one forward pass.
+    """
+
+    linear: float
+    attention: float
+    head: float
+    model: float
+    executed: float
+
+
+def attended(length: int, window: int | None = None) -> float:
+    """Mean number of positions that a token of an example sees: itself, those before, within the window."""
+    window = min(window or length, length)
+    return (window * (window + 1) / 2 + (length - window) * window) / length
+
+
+def flops_per_token(model: Modelled, recipe: Recipe) -> Flops:
+    """FLOPs a token of the training, a multiplication and an addition counted as two.
+
+    One forward pass: ``linear`` = 2 x (parameters of the matrices a token meets: all of a dense layer, of a
+    mixture the chosen experts and the router); ``attention`` = layers x 4 x (width of all query heads) x
+    (positions seen, (length + 1) / 2 when causal), for the scores and the weighted sum; ``head`` =
+    2 x hidden x vocabulary x (share of labelled tokens).
+
+    Backward: each matrix product makes two (one for its input, one for its weights), the attention two and a
+    half forward passes, because its kernels compute the scores again. With LoRA the frozen matrices have no
+    product for their weights, and the adapters, three times 2 x their active parameters, come on top. (peft
+    makes the adapted experts' weights of a mixture once a step: that does not grow with the tokens and is
+    left out.) Recomputation adds one forward pass of the layers, the reference of DPO one of everything.
+    """
+    shape = shape_of(model)
+    linear = 2.0 * shape.layers * shape.active_linear
+    attention = shape.layers * 4.0 * shape.query * attended(recipe.length, shape.window)
+    head = 2.0 * shape.hidden * shape.vocabulary * recipe.labelled
+    forward = linear + attention + head
+    if recipe.method == "full":
+        trained = 3 * linear + 3.5 * attention + 3 * head
+        again = linear + attention
+    else:
+        adapters = 2.0 * _dense_adapters(shape, recipe)
+        experts = 0.0
+        if shape.expert and recipe.modules == "all-linear":
+            # The adapted experts are trained through their made weights, so these do have a product.
+            experts = 2.0 * shape.layers * shape.expert * shape.active / shape.experts
+        trained = 2 * linear + 3.5 * attention + 2 * head + 3 * adapters + experts
+        again = linear + attention + adapters
+    executed = trained + (again if recipe.recompute else 0) + (forward if recipe.objective == "dpo" else 0)
+    return Flops(linear, attention, head, trained, executed)
+
+
+def _dense_adapters(shape: Shape, recipe: Recipe) -> int:
+    """Adapters that every token is multiplied with: all but the experts'."""
+    h, f, r = shape.hidden, shape.feed, recipe.rank
+    experts = shape.layers * shape.experts * (2 * r * (h + 2 * f) + r * (f + h))
+    adapted = bool(shape.expert) and recipe.modules == "all-linear"
+    return adapter_parameters(shape, recipe) - (experts if adapted else 0)
+
+
+# ------------------------------------------------------------------------------------------------- memory
+
+PARTS = (
+    "weights",
+    "optimizer states",
+    "gradients",
+    "activations",
+    "logits",
+    "weight copies",
+    "allowance",
+)
+"""The parts of a device's memory, in the order of a stacked bar. ``weight copies`` are made for the step: a
+bf16 cast of fp32 weights, layers that FSDP gathered, a mixture's adapted experts."""
+
+
+def layer_activations(shape: Shape, recipe: Recipe) -> float:
+    """Bytes a token that autograd keeps of one decoder layer for its backward pass, nothing recomputed.
+
+    Of the two norms: their input in fp32, and the normalized input where their weights are trained. Of the
+    attention: queries, keys, values, output, and a sum in fp32 a head: nothing grows with the square of the
+    length. Of the feed-forward layer: gate, activated gate, up, and their product as the input of down, for
+    each chosen expert. Inputs of the linear layers once where they share them, and once for each where they
+    are cast for it: by autocast from fp32, and by peft to the adapters' fp32.
+    """
+    h, q, k, f = shape.hidden, shape.query, shape.key, shape.feed
+    full, wide = recipe.method == "full", _wide(recipe)
+    mixture = shape.expert > 0
+    norms = 2 * (8 * h if wide else 6 * h if full else 4 * h)
+    attention = 4 * q + 4 * k + 4 * shape.heads
+    feed = 6 * f * shape.active
+    if mixture:
+        # The chosen experts' inputs and outputs, and the router's few numbers.
+        feed += 2 * shape.active * 2 * h + 8 * shape.experts
+        feed += 2 * f * shape.active if full or recipe.modules == "all-linear" else -2 * shape.active * h
+    if full:
+        inputs = (2 * h * 3 if wide else 2 * h) + (2 * h * 2 if wide and not mixture else 2 * h)
+        return norms + attention + feed + inputs + (0 if mixture else 2 * f)
+    cast = 2 if recipe.precision == "mixed" else 4
+    inputs = cast * (3 * h + q + 4 * recipe.rank)
+    if recipe.modules == "all-linear":
+        inputs += 2 * h if mixture else cast * (2 * h + f + 3 * recipe.rank)
+    return norms + attention + feed + inputs
+
+
+def _wide(recipe: Recipe) -> bool:
+    """Whether the layers hand on fp32: autocast casts the matrix products of fp32 weights alone."""
+    return recipe.method == "full" and recipe.precision == "mixed" and recipe.sharding == "none"
+
+
+def memory(model: Modelled, recipe: Recipe, devices: int = 1) -> dict[str, dict[str, float]]:
+    """Bytes of each part on one device at the moments when a step may need most.
+
+    ``forward`` is the forward pass's end, ``scoring`` when the loss's gradient leaves the vocabulary: all
+    that the layers kept is still there. ``top layer`` is the backward pass of the layer below the head, the
+    first to run, ``bottom layer`` that of the layer above the embedding, when nearly all gradients are
+    there, ``end`` when the embedding's is added. AdamW's states are there throughout, as they are after the
+    first step.
+    """
+    shape, shards = shape_of(model), devices if recipe.sharding == "fsdp" else 1
+    tokens, full = recipe.micro_tokens, recipe.method == "full"
+    four = 4 if recipe.precision == "mixed" else 2  # bytes of a trained number in full fine-tuning
+    adapters = 0 if full else adapter_parameters(shape, recipe)
+    weights = (four * shape.total if full else 2 * shape.total + 4 * adapters) / shards
+    states = (2 * four * shape.total if full else 8 * adapters) / shards
+    gradients = (four * shape.total if full else 4 * adapters) / shards
+    of_layer = (four * shape.layer if full else 4 * adapters / shape.layers) / shards
+    of_head = four * (shape.head or shape.embedding) / shards if full else 0.0
+
+    kept = layer_activations(shape, recipe) * tokens
+    passed = (4 if _wide(recipe) else 2) * shape.hidden * tokens  # what one layer hands the next
+    last_norm = (2 if full else 1) * 4 * shape.hidden * tokens
+    working = _working(shape, recipe) * tokens
+    boundaries = shape.layers * (passed if recipe.recompute else kept)
+
+    vocabulary = shape.vocabulary * recipe.head_tokens
+    made = _made_weights(shape, recipe)
+    gathered = _gathered(shape, recipe)
+    layers_made = 1 if recipe.recompute else shape.layers
+    # Autocast keeps its casts to the end of the forward pass, whatever is recomputed later.
+    casts = made * shape.layers + (2 * (shape.head or shape.embedding) if _wide(recipe) else 0)
+    after = 0.0 if recipe.recompute else casts
+    waiting = gradients if recipe.accumulation > 1 else 0.0
+    # A mixture's gradients appear for all experts at once; gate and up are two thirds of them.
+    burst = 2 * shape.expert * 2 / 3 if full or recipe.modules == "all-linear" else 0.0
+    if full and shards == 1:
+        burst = burst * four / 2
+    moments = {
+        "forward": (
+            waiting,
+            boundaries + last_norm + passed,
+            10.0 * vocabulary,
+            gathered + (casts if _wide(recipe) else after),
+        ),
+        "scoring": (waiting, boundaries + last_norm + passed, 12.0 * vocabulary, gathered + after),
+        "top layer": (
+            max(waiting, of_head),
+            boundaries + (kept if recipe.recompute else 0) + working,
+            0.0,
+            made * layers_made + gathered + burst,
+        ),
+        "bottom layer": (
+            max(
+                waiting,
+                gradients - of_layer - four * (shape.embedding if full and shape.head else 0) / shards,
+            ),
+            kept + passed + working,
+            0.0,
+            made + gathered + burst,
+        ),
+        "end": (
+            gradients + (four * shape.embedding / shards if full and (shape.tied or waiting) else 0.0),
+            passed,
+            0.0,
+            gathered,
+        ),
+    }
+    return {
+        name: {
+            "weights": weights,
+            "optimizer states": states,
+            "gradients": grads,
+            "activations": activations,
+            "logits": logits,
+            "weight copies": copies,
+        }
+        for name, (grads, activations, logits, copies) in moments.items()
+    }
+
+
+def _working(shape: Shape, recipe: Recipe) -> float:
+    """Bytes a token of the gradients inside one layer's backward pass, beside what the layer kept."""
+    h, f = shape.hidden, shape.feed * shape.active
+    if recipe.method == "full":
+        return 6 * f + 2 * h
+    return 8 * f + (4 if recipe.precision == "mixed" else 2) * h  # casts from the adapters' fp32 and back
+
+
+def _made_weights(shape: Shape, recipe: Recipe) -> float:
+    """Bytes of weights made anew in a layer and kept for its backward pass."""
+    if _wide(recipe):
+        return 2 * (shape.linear + shape.expert)
+    adapters = adapter_parameters(shape, recipe) / shape.layers
+    if recipe.method == "lora" and shape.expert and recipe.modules == "all-linear":
+        return 2 * shape.expert + 2 * adapters
+    return 2 * adapters if recipe.method == "lora" and recipe.precision == "mixed" else 0.0
+
+
+def _gathered(shape: Shape, recipe: Recipe) -> float:
+    """Bytes of FSDP's buffers: in bf16, two layers (one in use, one on its way), the embedding and head,
+    and where they are trained one layer's gradients with the buffer they are reduced from."""
+    if recipe.sharding == "none":
+        return 0.0
+    weights = 2 * (2 * shape.layer + shape.embedding + shape.head)
+    return weights + (2 * 2 * shape.layer if recipe.method == "full" else 0)
+
+
+# ----------------------------------------------------------------------------------------------- estimate
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training needs on one cluster.
+
+    Attributes
+    ----------
+    parts
+        Bytes on one device at the moment of the peak, by name (:data:`PARTS`); without the allowance they
+        sum to ``tensors``, with it to ``total``.
+    moment
+        Which moment that is (:func:`memory`).
+    fits
+        Whether ``total`` is within the device's memory.
+    flops
+        A token (:class:`Flops`).
+    compute_seconds, communication_seconds
+        Of one optimizer step: executed FLOPs over rate x utilisation, and FSDP's traffic over the slowest
+        link that it takes; ``None`` where that link's speed is unknown.
+    step_seconds
+        The larger of the two, because FSDP gathers the next layer while one is computed.
+    tokens_per_second
+        Of the whole cluster.
+    steps, days, device_hours, cost
+        Of the whole training; ``cost`` in the price's currency, ``None`` without a price.
+    utilisation, utilisation_source
+        Share of the data sheet's rate for executed FLOPs, and where it is from: ``measured``, ``given`` or
+        ``assumed``.
+    """
+
+    parts: dict[str, float]
+    tensors: float
+    total: float
+    moment: str
+    fits: bool
+    flops: Flops
+    compute_seconds: float
+    communication_seconds: float | None
+    step_seconds: float
+    tokens_per_second: float
+    steps: int
+    days: float
+    device_hours: float
+    cost: float | None
+    utilisation: float
+    utilisation_source: str
+
+
+def measured_utilisation(model: Modelled, recipe: Recipe, device: Device) -> float | None:
+    """What the GPU benchmark measured for this model and method on this device, if it did."""
+    if not GPU_FILE.exists():
+        return None
+    found = read_json(GPU_FILE, dict[str, Any])
+    if _plain(device.name.split("-")[0]) not in _plain(found["device"]):
+        return None
+    name = model.name if isinstance(model, Model) else model if isinstance(model, str) else None
+    for row in found["rows"]:
+        if name is not None and row["model"] == name and row["method"] == recipe.method:
+            return row["utilisation"]
+    return None
+
+
+def _plain(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())
+
+
+def communication_bytes(model: Modelled, recipe: Recipe, devices: int) -> float:
+    """Bytes that a device receives in one optimizer step under FSDP.
+
+    A micro-batch gathers the bf16 weights twice, forward and backward (a recomputed layer is gathered once
+    for both), and reduces the trained weights' bf16 gradients; of each the device's own share is there. The
+    reference of DPO gathers once more. Without sharding, one device sends nothing and several average their
+    gradients once a step, which moves each twice.
+    """
+    shape = shape_of(model)
+    full = recipe.method == "full"
+    trained = shape.total if full else adapter_parameters(shape, recipe)
+    everything = shape.total if full else shape.total + trained
+    others = (devices - 1) / devices
+    if recipe.sharding == "none":
+        return 2 * (4 if recipe.precision == "mixed" or not full else 2) * trained * others
+    passes = 3 if recipe.objective == "dpo" else 2
+    return recipe.accumulation * others * 2 * (passes * everything + trained)
+
+
+def estimate(model: Modelled, recipe: Recipe, cluster: Cluster, utilisation: float | None = None) -> Estimate:
+    """Memory, time and cost of a training (see :class:`Estimate`).
+
+    Parameters
+    ----------
+    utilisation
+        Share of the data sheet's matrix rate; without it what was measured for this model, method and
+        device, else :data:`ASSUMED_UTILISATION`.
+
+    Raises
+    ------
+    TrainingError
+        The utilisation is no share, or the model's kind is unknown.
+    """
+    if utilisation is not None and not 0 < utilisation <= 1:
+        raise TrainingError(f"utilisation is {utilisation}; it is a share, above 0 and at most 1")
+    source = "given"
+    if utilisation is None:
+        utilisation, source = measured_utilisation(model, recipe, cluster.device), "measured"
+    if utilisation is None:
+        utilisation, source = ASSUMED_UTILISATION, "assumed"
+    device, devices = cluster.device, cluster.devices
+    moments = memory(model, recipe, devices)
+    moment = max(moments, key=lambda name: sum(moments[name].values()))
+    tensors = sum(moments[moment].values())
+    parts = moments[moment] | {"allowance": FRAGMENTATION * tensors + CONTEXT}
+    flops = flops_per_token(model, recipe)
+    tokens = recipe.micro_tokens * recipe.accumulation
+    compute = flops.executed * tokens / (device.rate * 1e12 * utilisation)
+    traffic = communication_bytes(model, recipe, devices)
+    link = device.inside if cluster.nodes == 1 else device.between
+    communication = 0.0 if not traffic else traffic / (link * 1e9) if link else None
+    seconds = max(compute, communication or 0.0)
+    steps = math.ceil(recipe.total_tokens / (tokens * devices))
+    hours = steps * seconds * devices / 3600
+    return Estimate(
+        parts=parts,
+        tensors=tensors,
+        total=sum(parts.values()),
+        moment=moment,
+        fits=sum(parts.values()) <= device.memory * 1e9,
+        flops=flops,
+        compute_seconds=compute,
+        communication_seconds=communication,
+        step_seconds=seconds,
+        tokens_per_second=tokens * devices / seconds,
+        steps=steps,
+        days=steps * seconds / 86400,
+        device_hours=hours,
+        cost=None if cluster.price is None else hours * cluster.price,
+        utilisation=utilisation,
+        utilisation_source=source,
+    )
+
+
+def fewest_devices(model: Modelled, recipe: Recipe, cluster: Cluster, most: int = 1024) -> int | None:
+    """The fewest devices (1, 2, 4, ... of a node, then whole nodes) on which the training fits.
+
+    More than one are sharded with FSDP. ``None`` where ``most`` are too few.
+    """
+    count = 1
+    while count <= most:
+        nodes = -(-count // cluster.per_node)
+        part = replace(cluster, per_node=min(count, cluster.per_node), nodes=nodes)
+        if estimate(model, replace(recipe, sharding="none" if count == 1 else "fsdp"), part).fits:
+            return count
+        count = min(2 * count, cluster.per_node) if count < cluster.per_node else 2 * count
+    return None
+
+
+def table(
+    cluster: Cluster,
+    recipe: Recipe | None = None,
+    models: Iterable[Model | str] = (),
+    methods: Sequence[str] = (),
+    utilisation: float | None = None,
+) -> list[dict[str, Any]]:
+    """One row for each model (the whole series) and method (the model's own) on a cluster.
+
+    Sizes in GB, shares as fractions. ``fewest devices`` is by memory alone; memory and times are of the
+    whole cluster, sharded with FSDP where it has more than one device.
+    """
+    recipe = recipe or Recipe()
+    rows = []
+    for given in tuple(models) or SERIES.values():
+        model = find_model(given) if isinstance(given, str) else given
+        for method in methods or (model.sft,):
+            sharding = "none" if cluster.devices == 1 else "fsdp"
+            wanted = replace(recipe, method=method, sharding=sharding)  # type: ignore[arg-type]
+            found = estimate(model, wanted, cluster, utilisation)
+            rows.append(
+                {
+                    "model": model.name,
+                    "method": method,
+                    "parameters": shape_of(model).total,
+                    "active": shape_of(model).active_total,
+                    "fewest devices": fewest_devices(model, wanted, cluster),
+                    "devices": cluster.devices,
+                    "GB a device": found.total / 1e9,
+                    "fits": found.fits,
+                    "parts": {name: size / 1e9 for name, size in found.parts.items()},
+                    "step seconds": found.step_seconds,
+                    "communication seconds": found.communication_seconds,
+                    "tokens a second": found.tokens_per_second,
+                    "days": found.days,
+                    "device hours": found.device_hours,
+                    "cost": found.cost,
+                    "utilisation": found.utilisation,
+                    "utilisation source": found.utilisation_source,
+                }
+            )
+    return rows
+
+
+# -------------------------------------------------------------------------------- traced and measured peaks
+
+
+def trace_peak(model: Modelled, recipe: Recipe) -> int:
+    """Peak bytes of the tensors of two optimizer steps, run on fake tensors: no memory, any size.
+
+    Real modules, autograd, checkpointing, peft and AdamW run; only the attention is a stand-in that keeps
+    what fused kernels keep. One device, no sharding.
+
+    Raises
+    ------
+    TrainingError
+        The recipe is sharded, or fully trains a mixture of experts under autocast, which the grouped matrix
+        product of its experts does not follow.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    if recipe.sharding != "none":
+        raise TrainingError("a trace is of one device; trace the recipe with sharding='none'")
+    if shape_of(model).expert and _wide(recipe):
+        raise TrainingError("full fine-tuning of a mixture of experts is traced with precision='bf16'")
+    built = _build(model, recipe, "meta")
+    with FakeTensorMode():
+        _materialise(built)
+        mode = _bytes_mode()
+        for tensor in (*built.parameters(), *built.buffers()):
+            mode.follow(tensor)
+        with mode:
+            _run_steps(built, recipe)
+    return mode.peak
+
+
+def measure_peak(model: Modelled, recipe: Recipe) -> int:
+    """Peak bytes of this machine's memory that two optimizer steps take on its CPU, with random weights.
+
+    They run in a fresh process: the peak of its resident memory, less what it was before the model was
+    made. The allocator is set to give freed memory back at once. One device, no sharding.
+
+    Raises
+    ------
+    TrainingError
+        The recipe is sharded, or the process failed (for want of memory, say).
+    """
+    if recipe.sharding != "none":
+        raise TrainingError("a measurement is of one device; measure the recipe with sharding='none'")
+    given = {"config": configuration(model).to_dict(), "recipe": asdict(recipe)}
+    allocator = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from xlam_lib.train import planner; planner._measure_here()"],
+        input=json.dumps(given, default=str),
+        env={**os.environ, **allocator},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+        raise TrainingError(
+            f"the measuring process failed ({reason[0]}); fewer micro_tokens take less memory"
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure_here() -> None:
+    """Body of the measuring process: model and recipe on standard input, bytes on standard output."""
+    from transformers import AutoConfig, LlamaConfig
+
+    given = json.load(sys.stdin)
+    recipe = Recipe(**given["recipe"])
+    # Libraries load their parts at first use; that is not the training's memory.
+    small = LlamaConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    warm = replace(recipe, micro_tokens=32, length=32)
+    _run_steps(_build(small, warm, "cpu"), warm)
+    values = given["config"]
+    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    _run_steps(_build(config, recipe, "cpu"), recipe)
+    print(_status("VmHWM") - before)
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise TrainingError(f"this system does not tell a process its {field}; measure on Linux")
+
+
+def _build(model: Modelled, recipe: Recipe, device: str) -> Any:
+    """The causal model on a device, adapted and set to recompute as the recipe says."""
+    import warnings
+
+    import torch
+    from transformers import AttentionInterface, AutoModelForCausalLM
+
+    config = copy.deepcopy(configuration(model))
+    config.use_cache = False
+    if getattr(config, "num_local_experts", 0):
+        config._experts_implementation = "grouped_mm"
+    wide = recipe.method == "full" and recipe.precision == "mixed"
+    attention = "sdpa"
+    if device == "meta":
+        attention = "xlam_planner"
+        AttentionInterface.register(attention, _fused_attention)
+    with torch.device(device), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        built = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32 if wide else torch.bfloat16, attn_implementation=attention
+        )
+        if recipe.method == "lora":
+            from peft import LoraConfig, get_peft_model
+
+            names = ["q_proj", "k_proj", "v_proj", "o_proj"]
+            modules = names if recipe.modules == "attention" else "all-linear"
+            get_peft_model(
+                built, LoraConfig(r=recipe.rank, target_modules=modules, task_type="CAUSAL_LM")
+            )  # puts the adapters into `built` itself
+        if recipe.recompute:
+            built.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return built.train()
+
+
+def _materialise(model: Any) -> None:
+    """Give meta tensors the fake mode's storage, shared parameters still shared."""
+    import torch
+
+    made: dict[int, tuple[Any, Any]] = {}
+    for module in model.modules():
+        for name, tensor in module._parameters.items():
+            if tensor is not None:
+                if id(tensor) not in made:
+                    fake = torch.empty(tensor.shape, dtype=tensor.dtype)
+                    # The old tensor is kept, so that no other gets its id.
+                    made[id(tensor)] = tensor, torch.nn.Parameter(fake, tensor.requires_grad)
+                module._parameters[name] = made[id(tensor)][1]
+        for name, tensor in module._buffers.items():
+            if tensor is not None:
+                module._buffers[name] = torch.empty(tensor.shape, dtype=tensor.dtype)
+
+
+def _run_steps(model: Any, recipe: Recipe, steps: int = 2) -> None:
+    """Forward, backward and AdamW as the trainer does them, scoring the first ``head_tokens`` positions."""
+    import torch
+    from torch.nn import functional
+
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
+    rows = max(recipe.micro_tokens // recipe.length, 1)
+    length = recipe.micro_tokens // rows
+    count = min(recipe.head_tokens, rows * length)
+    for _ in range(steps):
+        for _ in range(min(recipe.accumulation, 2)):  # a third micro-batch takes no more than the second
+            ids = torch.zeros(rows, length, dtype=torch.long)
+            mixed = recipe.precision == "mixed"
+            with torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext():
+                hidden = model.model(input_ids=ids).last_hidden_state
+                logits = model.lm_head(hidden.reshape(rows * length, -1)[:count]).float()
+                loss = functional.cross_entropy(logits, torch.zeros(count, dtype=torch.long))
+            del hidden, logits
+            loss.backward()
+            del loss
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def _fused_attention(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **kwargs: Any
+) -> tuple[Any, None]:
+    """Attention that computes nothing and keeps what a fused kernel keeps, for traces."""
+    import torch
+
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
+            rows, heads, length, width = query.shape
+            out = query.new_empty(rows, length, heads, width)
+            sums = query.new_empty(rows, heads, length, dtype=torch.float32)
+            ctx.save_for_backward(query, key, value, out, sums)
+            return out
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            query, key, value, _, _ = ctx.saved_tensors
+            return tuple(torch.empty_like(tensor) for tensor in (query, key, value))
+
+    if torch.is_autocast_enabled("cpu"):
+        query, key, value = (tensor.to(torch.bfloat16) for tensor in (query, key, value))
+    return Fused.apply(query, key, value), None
+
+
+def _bytes_mode() -> Any:
+    """A dispatch mode that follows the bytes of all storages alive."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_iter
+
+    class Bytes(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.current = self.peak = 0
+            self.alive: dict[int, Any] = {}
+
+        def follow(self, tensor: torch.Tensor) -> None:
+            storage = tensor.untyped_storage()
+            key, size = id(storage), storage.nbytes()
+            if key in self.alive:
+                return
+
+            def gone(_: Any) -> None:
+                self.current -= size
+                del self.alive[key]
+
+            self.alive[key] = weakref.ref(storage, gone)
+            self.current += size
+            self.peak = max(self.peak, self.current)
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            for value in tree_iter(out):
+                if isinstance(value, torch.Tensor):
+                    self.follow(value)
+            return out
+
+    return Bytes()
