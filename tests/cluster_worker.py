@@ -1,4 +1,4 @@
-"""What test processes train, ``python -m tests.cluster_worker train JOB``: tiny models with TRL, several in a row.
+"""What test processes train (``python -m tests.cluster_worker train JOB``): tiny models, several in a row.
 
 The job lists trainings. Each notes its loss and gradient norm at every step, how its weights were held, and
 saves the whole model. The batches of a step are the same for one process as for two.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.distributed.tensor import DTensor
@@ -83,8 +83,10 @@ def train(todo: dict[str, Any]) -> dict[str, Any]:
     )
     # The frozen weights under LoRA are held in bfloat16 beside adapters in float32.
     dtype = torch.bfloat16 if todo.get("bf16") and todo.get("lora") else torch.float32
-    network = AutoModelForCausalLM.from_pretrained(todo["base"], dtype=dtype)
-    read = sum(bool(p.device.type == "cpu" and p.abs().sum() > 0) for p in network.parameters())
+    if cluster.reads_weights():
+        network = AutoModelForCausalLM.from_pretrained(todo["base"], dtype=dtype)
+    else:
+        network = cluster.empty_model(todo["base"], dtype)
     if todo.get("lora"):
         torch.manual_seed(1)
         network = get_peft_model(network, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
@@ -93,7 +95,9 @@ def train(todo: dict[str, Any]) -> dict[str, Any]:
         def get_train_dataloader(self) -> Any:
             first = cluster.rank() * per_process
             mine = [step * STREAMS + first + turn for step in range(STEPS) for turn in range(per_process)]
-            return DataLoader(mine, batch_sampler=[[at] for at in range(len(mine))], collate_fn=_one)
+            return DataLoader(
+                cast(Any, mine), batch_sampler=[[at] for at in range(len(mine))], collate_fn=_one
+            )
 
     trainer = Trainer(
         model=network,
@@ -103,10 +107,11 @@ def train(todo: dict[str, Any]) -> dict[str, Any]:
     )
     cluster.settle_sharding(trainer, bool(todo.get("recompute")))
     trainer.train(resume_from_checkpoint=todo.get("resume"))
-    weights = dict(trainer.model.named_parameters())
+    trained: Any = trainer.model
+    weights = dict(trained.named_parameters())
     whole = cluster.full_state_dict(trainer)
     if whole is not None:
-        bare = trainer.accelerator.unwrap_model(trainer.model)
+        bare = trainer.accelerator.unwrap_model(trained)
         bare.save_pretrained(todo["out"], state_dict=whole)
     cluster.barrier()
     shards = [p for p in weights.values() if isinstance(p, DTensor)]
@@ -118,11 +123,9 @@ def train(todo: dict[str, Any]) -> dict[str, Any]:
         "shards": len(shards),
         "mesh": sorted({shard.device_mesh.device_type for shard in shards}),
         "part": sum(p.to_local().numel() for p in shards) / sum(p.numel() for p in weights.values()),
-        "units": sorted(
-            {type(m).__name__ for m in trainer.model.modules() if type(m).__name__.startswith("FSDP")}
-        ),
+        "units": sorted({type(m).__name__ for m in trained.modules() if type(m).__name__.startswith("FSDP")}),
         "dtypes": sorted({str(p.dtype) for p in weights.values()}),
-        "read": read,
+        "read": cluster.reads_weights(),
         "whole": None if whole is None else sorted(whole),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -35,16 +36,16 @@ SHAPES = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 128,
 }
-KINDS = {
+KINDS: dict[str, Any] = {
     "llama": (LlamaForCausalLM, LlamaConfig, {}),
     "mistral with a window": (MistralForCausalLM, MistralConfig, {"sliding_window": 6}),
     "mistral without": (MistralForCausalLM, MistralConfig, {"sliding_window": None}),
     "mixtral": (MixtralForCausalLM, MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2}),
 }
-CLOSE = {"rtol": 1e-4, "atol": 2e-6}
+CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 2e-6}
 
 
-def make(kind: str, install: bool = True):
+def make(kind: str, install: bool = True) -> Any:
     maker, config, more = KINDS[kind]
     torch.manual_seed(0)
     # Weights larger than usual, so that attention is far from uniform and a wrong mask shows.
@@ -229,7 +230,7 @@ def test_install_reaches_a_model_inside_peft_and_leaves_no_trace_in_a_checkpoint
     from peft import LoraConfig, get_peft_model
 
     stock = make("llama", install=False)
-    model = get_peft_model(
+    model: Any = get_peft_model(
         copy.deepcopy(stock), LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
     )
     attention.install(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,11 +57,42 @@ def test_whole_weights_of_an_unsharded_model_are_its_own():
     state = cluster.full_state_dict(trainer)
     assert state is not None and state.keys() == model.state_dict().keys()
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert state["lm_head.weight"].data_ptr() == state["model.embed_tokens.weight"].data_ptr()
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
     trainer.model = adapted
     adapters = cluster.full_state_dict(trainer)
     assert adapters and all(".lora_" in name for name in adapters)
     assert len(adapters) == sum(p.requires_grad for p in adapted.parameters())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_an_empty_model_has_the_shape_of_the_whole_one(tmp_path, tied):
+    whole = cluster_worker.model("mixtral", tied)
+    whole.save_pretrained(tmp_path)
+    empty = cluster.empty_model(tmp_path, torch.bfloat16)
+    shapes = {name: value.shape for name, value in whole.named_parameters()}
+    assert {name: value.shape for name, value in empty.named_parameters()} == shapes
+    assert {value.dtype for value in empty.parameters()} == {torch.bfloat16}
+    assert {value.device.type for value in empty.parameters()} == {"cpu"}
+    assert (empty.lm_head.weight is empty.model.embed_tokens.weight) == tied
+    buffers = dict(whole.named_buffers())
+    assert buffers and all(torch.equal(buffers[name], value) for name, value in empty.named_buffers())
+
+
+@pytest.mark.parametrize(
+    "rank, sharded, efficient, reads",
+    [
+        ("0", "true", "true", True),
+        ("1", "true", "true", False),
+        ("1", "true", "false", True),
+        ("1", "", "", True),
+    ],
+)
+def test_who_reads_the_weights(monkeypatch, rank, sharded, efficient, reads):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", sharded)
+    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", efficient)
+    assert cluster.reads_weights() is reads
 
 
 def test_the_patch_is_made_once(monkeypatch):
@@ -105,7 +137,12 @@ def jobs(folder: Path, bases: dict[str, str], resume: bool) -> Path:
 def alone(tmp_path_factory, bases) -> dict:
     """All trainings in one process."""
     job = jobs(tmp_path_factory.mktemp("alone"), bases, resume=False)
-    subprocess.run([sys.executable, "-m", WORKER, "train", str(job)], check=True, timeout=240)
+    subprocess.run(
+        [sys.executable, "-m", WORKER, "train", str(job)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many as Accelerate gives each of two processes
+        check=True,
+        timeout=240,
+    )
     return read_json(job.with_suffix(".0.json"))
 
 
@@ -133,8 +170,7 @@ def test_two_processes_follow_the_curve_of_one(alone, launched, configuration, t
     expected, found = alone[training], first[training]
     assert len(found["loss"]) == cluster_worker.STEPS and found["loss"] == second[training]["loss"]
     # bfloat16 rounds to three digits, and in another order when sharded.
-    near = {"abs": 3e-3} if "bf16" in training else {"abs": 2e-5}
-    assert found["loss"] == pytest.approx(expected["loss"], **near)
+    assert found["loss"] == pytest.approx(expected["loss"], abs=3e-3 if "bf16" in training else 2e-5)
     assert found["norm"] == pytest.approx(expected["norm"], rel=3e-2 if "bf16" in training else 1e-4)
     assert max(expected["loss"]) - min(expected["loss"]) > 0.02  # a curve, not a line
 
@@ -152,7 +188,7 @@ def test_fsdp_shards_every_weight_on_the_cpu(launched, training):
         assert wrapped in noted["units"]
     dtypes = ["torch.bfloat16", "torch.float32"] if training == "lora bf16" else ["torch.float32"]
     assert first[training]["dtypes"] == dtypes
-    assert first[training]["read"] > 0 and second[training]["read"] == 0  # one process read the weights
+    assert first[training]["read"] and not second[training]["read"]
 
 
 @pytest.mark.slow
@@ -175,7 +211,9 @@ def test_the_whole_model_is_saved_by_one_process(alone, launched, training):
     copied, sharded = (load_file(folder / file) for folder in folders)
     assert sharded.keys() == copied.keys()
     for name, value in sharded.items():
-        torch.testing.assert_close(value, copied[name], rtol=0, atol=3e-3 if "bf16" in training else 1e-4)
+        apart = (value - copied[name]).abs()
+        # After six steps at a rate of 1e-2 a weight has moved by up to 4e-2.
+        assert apart.mean() < 1e-3 if "bf16" in training else apart.max() < 1e-4, name
     _, first, second = launched("cpu-2-fsdp2")
     assert first[training]["whole"] == alone[training]["whole"] and second[training]["whole"] is None
     if file == "model.safetensors":

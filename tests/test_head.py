@@ -10,6 +10,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from xlam_lib.train import attention, common
+from xlam_lib.train.data import IGNORE
 from xlam_lib.train.head import score_labels_only
 
 FIELDS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
@@ -28,8 +29,8 @@ def both(tiny_model):
 def batch(seed: int = 0):
     draw = torch.Generator().manual_seed(seed)
     ids = torch.randint(5, 40_000, (3, 14), generator=draw)
-    labels = torch.where(torch.rand(3, 14, generator=draw) < 0.4, ids, common.IGNORE)
-    labels[0, 9:] = common.IGNORE
+    labels = torch.where(torch.rand(3, 14, generator=draw) < 0.4, ids, IGNORE)
+    labels[0, 9:] = IGNORE
     mask = torch.ones_like(ids)
     mask[0, 10:] = 0
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
@@ -64,7 +65,7 @@ def test_a_prompt_tokens_label_changes_nothing_and_a_supervised_one_does(both):
     first = given | {"labels": given["labels"].clone()}
     first["labels"][:, 0] = 17  # the first position is predicted from nothing
     assert ours(**first, fused_lm_head=True).loss.item() == loss
-    place = (given["labels"][:, 1:] != common.IGNORE).nonzero()[0]
+    place = (given["labels"][:, 1:] != IGNORE).nonzero()[0]
     other = given | {"labels": given["labels"].clone()}
     other["labels"][place[0], place[1] + 1] = 17
     assert ours(**other, fused_lm_head=True).loss.item() != loss
@@ -73,7 +74,7 @@ def test_a_prompt_tokens_label_changes_nothing_and_a_supervised_one_does(both):
 def test_a_batch_without_labels_has_no_loss_and_no_error(both):
     _, ours = both
     given = batch(2)
-    given["labels"][:] = common.IGNORE
+    given["labels"][:] = IGNORE
     assert ours(**given, fused_lm_head=True).loss.item() == 0
 
 
@@ -105,7 +106,7 @@ def preference_batch(side: str):
             answer = torch.randint(5, 40_000, (length,), generator=draw)
             answer[0] = 17  # answers begin alike too
             rows.append(torch.cat((system, prompt, answer)))
-            labels.append(torch.cat((torch.full((6 + len(prompt),), common.IGNORE), answer)))
+            labels.append(torch.cat((torch.full((6 + len(prompt),), IGNORE), answer)))
     longest = max(map(len, rows))
 
     def padded(values, fill):
@@ -116,7 +117,7 @@ def preference_batch(side: str):
     return {
         "input_ids": padded(rows, 2),
         "attention_mask": padded([torch.ones_like(row) for row in rows], 0),
-        "labels": padded(labels, common.IGNORE),
+        "labels": padded(labels, IGNORE),
     }
 
 
@@ -183,7 +184,7 @@ def test_batches_that_cannot_be_stripped_run_as_they_are(stripped):
     hole = {**given, "attention_mask": given["attention_mask"].clone()}
     hole["attention_mask"][:, -9] = 0
     from_padding = {**given, "labels": given["input_ids"]}  # the first real token, predicted from padding
-    unlabelled = {**given, "labels": torch.full_like(given["labels"], common.IGNORE)}
+    unlabelled = {**given, "labels": torch.full_like(given["labels"], IGNORE)}
     places = {**given, "position_ids": torch.arange(given["labels"].shape[1])[None]}
     seen = tokens_run(stripped[1])
     for one in (hole, from_padding, unlabelled, places):

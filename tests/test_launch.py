@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -53,7 +54,7 @@ def test_every_configuration_says_what_it_is_for_and_accelerate_reads_it(root):
     for name in NAMES:
         path = root / "notebooks" / "profiles" / "launch" / f"{name}.yaml"
         assert path.read_text().startswith("# ")
-        config = load_config_from_file(str(path))  # refuses unknown keys
+        config: Any = load_config_from_file(str(path))  # refuses unknown keys
         assert config.num_processes % config.num_machines == 0
         assert config.mixed_precision == ("no" if name.startswith("cpu") else "bf16")
 

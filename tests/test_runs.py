@@ -98,7 +98,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_output(tmp_path, monkeypatch
 
 
 def test_unknown_names_are_errors_that_list_the_known(tmp_path):
-    with pytest.raises(ProfileError, match="'nope' is unknown; choose one of .*laptop, smoke"):
+    with pytest.raises(ProfileError, match=r"'nope' is unknown; choose one of .*laptop, smoke"):
         runs.load_profile("nope")
     with pytest.raises(ProfileError, match="'99_x' is unknown"):
         runs.execute("smoke", tmp_path, only=["99_x"], show=False)

@@ -278,6 +278,43 @@ def strips(
     return figure
 
 
+def scatter(
+    series: Mapping[str, Sequence[tuple[float, float, str]]],
+    title: str,
+    x: str,
+    y: str,
+    logarithmic: str = "",
+    diagonal: bool = False,
+) -> Figure:
+    """Points, with a label if it is not empty: ``series[name] = [(x, y, label), ...]``.
+
+    ``logarithmic`` names the axes that are (``x``, ``y`` or ``xy``); ``diagonal`` draws the line on which
+    both are equal.
+    """
+    figure, axes = plt.subplots(figsize=(7.6, 3.6))
+    for index, (name, points) in enumerate(series.items()):
+        xs, ys, labels = zip(*points, strict=True) if points else ((), (), ())
+        axes.scatter(xs, ys, s=36, color=COLOURS[index % len(COLOURS)], label=name, zorder=3)
+        for place in zip(xs, ys, labels, strict=True):
+            axes.annotate(place[2], place[:2], xytext=(6, 3), textcoords="offset points", fontsize=8)
+    if "x" in logarithmic:
+        axes.set_xscale("log")
+    if "y" in logarithmic:
+        axes.set_yscale("log")
+    if diagonal:
+        values = [value for points in series.values() for point in points for value in point[:2]]
+        axes.plot(
+            [min(values), max(values)], [min(values), max(values)], color="#999999", linewidth=1, zorder=1
+        )
+    axes.margins(x=0.16, y=0.12)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title)
+    if len(series) > 1:
+        axes.legend()
+    return figure
+
+
 def portions(
     rows: Mapping[str, Mapping[str, float]], title: str, unit: str, series: Sequence[str] | None = None
 ) -> Figure:

@@ -87,8 +87,8 @@ STAGES = {
         ),
         StageSpec(
             "05_mix", "Mix", ("verified", "synthetic"), ("sft", "preferences"),
-            ("mixture.py", "markdown.py", "instruct.py", "dedup.py", "contamination.py", "splits.py", "prompts.py",
-             "formats", "evaluate"),
+            ("mixture.py", "markdown.py", "instruct.py", "dedup.py", "contamination.py", "splits.py",
+             "prompts.py", "formats", "evaluate"),
         ),
         StageSpec(
             "06_sft", "Fine-tune", ("sft",), ("models/early", "models/sft"),
@@ -103,6 +103,9 @@ STAGES = {
         StageSpec(
             "08_bfcl", "Evaluate", ("models/sft", "models/dpo"), ("evaluations/bfcl",),
             ("evaluate", "inference.py", "formats", "prompts.py"),
+        ),
+        StageSpec(
+            "12_scaling", "Scale", (), ("scaling",), ("train/planner.py", "data", "paper.py", "plots.py"),
         ),
     )
 }  # fmt: skip

@@ -1,7 +1,7 @@
-"""Fine-tuning speed: this project's settings against TRL's SFTTrainer as it comes, one difference at a time.
+"""Fine-tuning speed: this project against TRL's SFTTrainer as it comes, one difference at a time.
 
-``python -m xlam_lib bench train [steps] [seed]`` trains all weights of the embedded model on the same examples in
-the same order, with the same learning rates, in every way, and writes speeds and loss curves to
+``python -m xlam_lib bench train [steps] [seed]`` trains all weights of the embedded model on the same examples
+in the same order, with the same learning rates, in every way, and writes speeds and loss curves to
 ``xlam_lib/data/training_speed.json``, where the book reads them. Run it on a quiet machine.
 
 On a machine without bfloat16 arithmetic TRL's default of training in it is many times slower, so the baseline
@@ -11,10 +11,10 @@ of the ratios is TRL with that one default turned off; its speed as it really co
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     steps = int(arguments[0]) if arguments else 10
     seed = int(arguments[1]) if len(arguments) > 1 else 0
     base = assets.model_folder()
-    records = synthesize(4 * BATCH * steps, None, seed=seed, irrelevant=0.1).verified
+    records = synthesize(2 * BATCH * steps, seed=seed, irrelevant=0.1).verified
     examples = list(make_examples(records, style="brackets"))
     _, tokenizer = common.load(base)
     rows = data.encode(tokenizer, examples[: BATCH * steps], 1024)
@@ -76,8 +76,6 @@ def main(arguments: list[str]) -> None:
             note(name, *_trl(base, rows, order, steps, Path(folder), head, changes))
 
     def ours(name: str, **changes: Any) -> None:
-        from dataclasses import replace
-
         with tempfile.TemporaryDirectory() as folder:
             clock = _Report()
             model, tokenizer = common.load(base, common.precision("full")[0])
@@ -99,15 +97,17 @@ def main(arguments: list[str]) -> None:
     full = found[-2]
     difference = max(abs(a - b) for a, b in zip(slow["losses"], full["losses"], strict=True))
     config = common.load(base)[0].config
-    work = planner.flops_per_token(config, planner.Recipe(method="full"), math.fsum(rows.lengths) / len(rows))
+    mean, answers = sum(rows.lengths) / len(rows), sum(rows.answers) / len(rows)
+    recipe = planner.Recipe(method="full", length=round(mean), labelled=answers / mean, recompute=False)
+    work = planner.flops_per_token(config, recipe).model
     result = {
         "command": f"python -m xlam_lib bench train {steps} {seed}",
         "version": __version__,
         "hardware": hardware(),
         "model": assets.EMBEDDED_MODEL,
         "examples_a_step": BATCH,
-        "mean_tokens": round(sum(rows.lengths) / len(rows), 1),
-        "mean_answer_tokens": round(sum(rows.answers) / len(rows), 1),
+        "mean_tokens": round(mean, 1),
+        "mean_answer_tokens": round(answers, 1),
         "matrix_gflops": round(rate / 1e9, 1),
         "utilisation": round(work * full["tokens_a_second"] / rate, 3),
         "largest_loss_difference": difference,
@@ -194,7 +194,7 @@ def _trl(
             output_dir=str(work),
             max_steps=steps,
             use_cpu=best_device().type == "cpu",
-            # The data's order, the schedule and the log are ours, so that the curves can be laid on one another.
+            # The data's order, the schedule and the log are ours: then the curves can be laid on one another.
             train_sampling_strategy="sequential",
             lr_scheduler_type="cosine",
             warmup_steps=1,

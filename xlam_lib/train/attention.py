@@ -36,8 +36,8 @@ Span = tuple[int, int]  # tokens of a packed row: where they begin, and how many
 
 # What some architectures add to the scores of attention; none of the series does.
 _SCORE_CHANGES = ("softcap", "s_aux", "position_bias")
-# A shared beginning saves the whole network's work on it, and costs its row a mask and the fused causal
-# kernel; below this share of the row that is a loss.
+# A shared beginning saves the network's work on it, and costs its row the kernel for plain causal attention.
+# With 135M parameters sharing pays from a twentieth of a row of 350 tokens on, and a tenth of one of 1,200.
 _WORTH = 0.1
 _LAYERS = {"full_attention", "sliding_attention"}
 

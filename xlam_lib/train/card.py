@@ -1,7 +1,7 @@
 """The model card: what a checkpoint was made of, how, with what outcome, and what it must not be taken for.
 
-It follows the Hub's form (YAML front matter, then Markdown in ``README.md``) and is a pure function of the run,
-so the same run writes the same bytes: no dates, no speeds, no names of machines.
+It follows the Hub's form (YAML front matter, then Markdown in ``README.md``) and is a pure function of the
+run, so the same run writes the same bytes: no dates, no speeds, no names of machines.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def write(
     lines += [
         "## Limits",
         "",
-        "Calls that this model writes are data: check name and arguments against the tools before anything is",
-        "called. It was trained to answer in the formats of its data and knows no tool that its prompt does not",
-        "name. How well it calls is measured by the evaluation chapters, not by the figures above.",
+        "Calls that this model writes are data: check name and arguments against the tools before anything",
+        "is called. It was trained to answer in the formats of its data and knows no tool that its prompt",
+        "does not name. How well it calls is measured by the evaluation chapters, not by these figures.",
         "",
     ]
     front: dict[str, Any] = {

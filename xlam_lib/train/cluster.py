@@ -6,11 +6,12 @@ What fully sharded training (FSDP2 through Accelerate 1.15, transformers 5.23, T
 trainer, each point found or confirmed by training tiny models in one process and in two and comparing the
 curves:
 
-* :func:`start` comes before the model is loaded: transformers reads the weights on one process a machine
-  only (``fsdp_cpu_ram_efficient_loading``) if the process group stands by then.
+* ``fsdp_cpu_ram_efficient_loading`` hands process 0's weights on to the others, but transformers reads them
+  from disk in all of them: eight copies of a 46.7-billion-parameter model in float32 are 1.5 TB of a
+  machine's memory. So only process 0 reads (:func:`reads_weights`), the others make an :func:`empty_model`.
 * TRL's fused head reads ``lm_head.weight`` outside the head's own forward, where it may be a shard; TRL
   gathers it then. Ours calls the head as a module, so FSDP gathers it. Tied embeddings are in one group with
-  the head and need nothing.
+  the head and need nothing; gathered, they are two tensors, so :func:`full_state_dict` makes them one again.
 * Every process must make the same number of forward and backward passes, also of empty micro-batches, in
   training and in evaluation: each pass gathers weights from all.
 * Trained parameters of one layer must have one dtype; frozen ones may differ. So LoRA's base can stay in
@@ -36,6 +37,7 @@ import os
 import signal
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -112,6 +114,27 @@ def gather_sum(values: torch.Tensor) -> torch.Tensor:
     return total
 
 
+def reads_weights() -> bool:
+    """Whether this process reads a checkpoint's weights; the others may be handed them by FSDP."""
+    return is_main() or not (sharded() and _flag("FSDP_CPU_RAM_EFFICIENT_LOADING"))
+
+
+def empty_model(folder: str | Path, dtype: torch.dtype) -> Any:
+    """A checkpoint's model without its weights, for a process that does not read them.
+
+    Its weights are memory that was never written to, so the system has not set any aside. They are on the
+    CPU all the same and not on the meta device, where Accelerate could not tell one from another.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
+
+    with no_init_weights():
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    model.tie_weights()
+    return model
+
+
 def full_state_dict(trainer: Any) -> dict[str, torch.Tensor] | None:
     """The trainer's weights, whole and on the CPU, in process 0; ``None`` in the others.
 
@@ -123,11 +146,19 @@ def full_state_dict(trainer: Any) -> dict[str, torch.Tensor] | None:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     model = trainer.accelerator.unwrap_model(trainer.model)
-    options = StateDictOptions(
-        full_state_dict=True, cpu_offload=True, ignore_frozen_params=hasattr(model, "peft_config")
-    )
-    state = get_model_state_dict(model, options=options)
-    return state if is_main() else None
+    adapter = hasattr(model, "peft_config")
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapter)
+    state: dict[str, Any] = get_model_state_dict(model, options=options)
+    if not is_main():
+        return None
+    first: dict[torch.nn.Parameter, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        name = name.replace("_checkpoint_wrapped_module.", "")
+        if adapter and not parameter.requires_grad:
+            state.pop(name, None)  # the second name of a frozen tied weight
+        elif name != first.setdefault(parameter, name):
+            state[name] = state[first[parameter]]
+    return state
 
 
 def settle_sharding(trainer: Any, recompute: bool) -> None:

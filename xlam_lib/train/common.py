@@ -20,7 +20,6 @@ from xlam_lib.errors import TrainingError
 from xlam_lib.inference import best_device, best_dtype
 from xlam_lib.records import read_json, write_json
 from xlam_lib.train import cluster
-from xlam_lib.train.data import IGNORE as IGNORE
 
 # Of TRL's and PEFT's own making, and not for the reader of a page.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
@@ -43,6 +42,8 @@ def precision(method: str) -> tuple[torch.dtype, bool]:
 def load(folder: str | Path, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
     """A checkpoint's model (on the CPU; in ``dtype``, else this machine's best) and its tokenizer.
 
+    Of the processes of a sharded training one reads the weights and FSDP hands them to the others.
+
     Raises
     ------
     TrainingError
@@ -53,12 +54,13 @@ def load(folder: str | Path, dtype: torch.dtype | None = None) -> tuple[Any, Any
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            dtype=dtype or best_dtype(best_device()),
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
+        dtype = dtype or best_dtype(best_device())
+        if cluster.reads_weights():
+            model = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=dtype, trust_remote_code=False, use_safetensors=True
+            )
+        else:
+            model = cluster.empty_model(folder, dtype)
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"{folder}: no checkpoint to train from ({str(error).splitlines()[0]}); "
@@ -123,7 +125,7 @@ def settle_adapter(folder: Path, base: str) -> None:
 
 
 def merge(base: str | Path, adapter: Path, out: Path) -> None:
-    """Write ``base`` with its LoRA ``adapter`` merged in as a plain checkpoint; on the CPU, in the base's dtype."""
+    """Write ``base`` with its LoRA ``adapter`` merged in as a plain checkpoint (merged on the CPU)."""
     from peft import PeftModel
 
     model, tokenizer = load(

@@ -29,7 +29,7 @@ def tokenize(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], list[
     """
     if not answer.strip():
         raise TrainingError(
-            f"no answer to learn; its prompt begins {prompt[:80]!r}; leave the record out, or give it an answer"
+            f"no answer to learn; its prompt begins {prompt[:80]!r}; leave it out, or give it an answer"
         )
     try:
         head = list(

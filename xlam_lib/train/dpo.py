@@ -34,7 +34,7 @@ class Settings:
     beta
         Weight of the distance from the reference; the report does not say, 0.1 is the method's usual one.
     batch_size, accumulation, streams
-        Pairs a micro-batch, micro-batches a step and stream, streams (as in :class:`xlam_lib.train.sft.Settings`).
+        Pairs a micro-batch, micro-batches a step and stream, and streams.
     max_tokens
         Pairs longer than this (the prompt with the longer answer) are left out and counted.
 
@@ -61,7 +61,7 @@ class Outcome:
     """What came of an alignment.
 
     ``history`` holds TRL's ``loss``, ``learning_rate``, ``grad_norm`` and ``rewards/*`` at each ``step``, and
-    ``eval_loss`` and ``eval_rewards/*`` on the held-out pairs after the last; ``seconds`` is the training's own.
+    ``eval_loss`` and ``eval_rewards/*`` on the held-out pairs after the last; ``seconds`` is the training's.
     """
 
     history: list[dict[str, float]]

@@ -19,7 +19,7 @@ import torch
 from trl.trainer.utils import FusedCausalLMOutput
 
 from xlam_lib.train import attention
-from xlam_lib.train.common import IGNORE
+from xlam_lib.train.data import IGNORE
 
 # What a plain padded batch consists of; with anything else in it, the batch is run as it is.
 _PLAIN = {"input_ids", "attention_mask", "use_cache", "return_dict"}

@@ -26,8 +26,8 @@ from xlam_lib.records import read_json, read_jsonl, write_json, write_jsonl
 class Job(msgspec.Struct, forbid_unknown_fields=True):
     """One training: its ``kind`` (``sft`` or ``dpo``), the files it reads and writes, and its settings.
 
-    ``data`` and ``held_out`` are JSON Lines of examples or pairs; ``early`` is for ``sft`` alone. Beside the job's own file
-    stand ``.progress.json`` while it runs, and then ``.outcome.json`` or ``.error.json``.
+    ``data`` and ``held_out`` are JSON Lines of examples or pairs; ``early`` is for ``sft`` alone. Beside the
+    job's own file stand ``.progress.json`` while it runs, and then ``.outcome.json`` or ``.error.json``.
     """
 
     kind: str

@@ -253,7 +253,7 @@ def _reason(job: Path, log: Path, status: int) -> str:
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     errors = [found[1] for line in lines if (found := _ERROR.match(line))]
     reasons = [error for error in errors if not _CONSEQUENCE.search(error)]
-    if not reasons and _KILLED.search(text):
+    if not reasons and (status == -signal.SIGKILL or _KILLED.search(text)):
         return f"a process of the training was killed (out of memory?); run again to resume; its log: {log}"
     said = (reasons or errors or ["\n".join(lines[-_TAIL:]) or f"exit status {status}"])[0]
     return f"the training failed: {said}; its log: {log}"

@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -128,14 +128,16 @@ class Recipe:
     Attributes
     ----------
     method
-        ``full``, or ``lora``: the base in bf16 and frozen, the adapters and their states in fp32.
+        ``full``, or ``lora``: the base frozen and in bf16 (fp32 where that is the precision), the adapters
+        and their states in fp32.
     objective
         ``sft``, or ``dpo``: chosen and rejected answers both count as tokens, and the reference (the model
         with its adapter off, or a copy of it without) is one forward pass more.
     precision
-        ``mixed``: weights, gradients and AdamW's two states in fp32, matrix products in bf16, by autocast on
-        one device and by FSDP's cast when sharded. ``bf16``: the weights as they were loaded, everything of
-        theirs in bf16, no autocast; what a CPU trains with.
+        ``mixed``: what is trained, its gradients and AdamW's two states in fp32, matrix products in bf16, by
+        autocast on one device and by FSDP's cast when sharded. ``fp32``: everything, which is how a CPU
+        without bf16 instructions trains. ``bf16``: everything, half the memory at the price of updates that
+        round away; it is also what one layer does under FSDP.
     rank, modules
         Of LoRA. ``all-linear`` is peft's: every linear layer but the head, which for a mixture of experts
         takes in the router and the experts (and makes their adapted weights anew in each layer);
@@ -159,7 +161,7 @@ class Recipe:
 
     method: Literal["full", "lora"] = "full"
     objective: Literal["sft", "dpo"] = "sft"
-    precision: Literal["mixed", "bf16"] = "mixed"
+    precision: Literal["mixed", "bf16", "fp32"] = "mixed"
     rank: int = 16
     modules: Literal["all-linear", "attention"] = "all-linear"
     micro_tokens: int = 8192
@@ -174,7 +176,7 @@ class Recipe:
         for name, allowed in (
             ("method", ("full", "lora")),
             ("objective", ("sft", "dpo")),
-            ("precision", ("mixed", "bf16")),
+            ("precision", ("mixed", "bf16", "fp32")),
             ("modules", ("all-linear", "attention")),
             ("sharding", ("none", "fsdp")),
         ):
@@ -403,27 +405,37 @@ def layer_activations(shape: Shape, recipe: Recipe) -> float:
     are cast for it: by autocast from fp32, and by peft to the adapters' fp32.
     """
     h, q, k, f = shape.hidden, shape.query, shape.key, shape.feed
-    full, wide = recipe.method == "full", _wide(recipe)
-    mixture = shape.expert > 0
-    norms = 2 * (8 * h if wide else 6 * h if full else 4 * h)
-    attention = 4 * q + 4 * k + 4 * shape.heads
-    feed = 6 * f * shape.active
+    full, wide, mixture = recipe.method == "full", _wide(recipe), shape.expert > 0
+    b = _computed(recipe)
+    norms = 2 * (4 * h + ((4 if wide else b) * h if full else 0))
+    kept = norms + b * (2 * q + 2 * k) + 4 * shape.heads + 3 * b * f * shape.active
+    adapted = full or recipe.modules == "all-linear"  # the feed-forward layer has trained weights
     if mixture:
-        # The chosen experts' inputs and outputs, and the router's few numbers.
-        feed += 2 * shape.active * 2 * h + 8 * shape.experts
-        feed += 2 * f * shape.active if full or recipe.modules == "all-linear" else -2 * shape.active * h
+        kept += b * shape.active * (2 * h + f if adapted else h) + 8 * shape.experts
     if full:
-        inputs = (2 * h * 3 if wide else 2 * h) + (2 * h * 2 if wide and not mixture else 2 * h)
-        return norms + attention + feed + inputs + (0 if mixture else 2 * f)
+        return (
+            kept
+            + b * h * ((3 if wide else 1) + (2 if wide and not mixture else 1))
+            + (0 if mixture else b * f)
+        )
+    low = 4 * recipe.rank  # what the adapters' first halves make, for each of the attention's projections
+    if recipe.precision == "fp32":  # nothing is cast, so the inputs are shared
+        kept += b * (h + low)
+        return kept + (b * (h + (0 if mixture else f + 3 * recipe.rank)) if adapted else 0)
     cast = 2 if recipe.precision == "mixed" else 4
-    inputs = cast * (3 * h + q + 4 * recipe.rank)
-    if recipe.modules == "all-linear":
-        inputs += 2 * h if mixture else cast * (2 * h + f + 3 * recipe.rank)
-    return norms + attention + feed + inputs
+    kept += cast * (3 * h + q + low)
+    if adapted:
+        kept += b * h if mixture else cast * (2 * h + f + 3 * recipe.rank)
+    return kept
+
+
+def _computed(recipe: Recipe) -> int:
+    """Bytes of a number that the matrix products read and write."""
+    return 4 if recipe.precision == "fp32" else 2
 
 
 def _wide(recipe: Recipe) -> bool:
-    """Whether the layers hand on fp32: autocast casts the matrix products of fp32 weights alone."""
+    """Whether the layers hand on fp32 between bf16 products: autocast casts those of fp32 weights alone."""
     return recipe.method == "full" and recipe.precision == "mixed" and recipe.sharding == "none"
 
 
@@ -436,102 +448,97 @@ def memory(model: Modelled, recipe: Recipe, devices: int = 1) -> dict[str, dict[
     there, ``end`` when the embedding's is added. AdamW's states are there throughout, as they are after the
     first step.
     """
-    shape, shards = shape_of(model), devices if recipe.sharding == "fsdp" else 1
-    tokens, full = recipe.micro_tokens, recipe.method == "full"
-    four = 4 if recipe.precision == "mixed" else 2  # bytes of a trained number in full fine-tuning
-    adapters = 0 if full else adapter_parameters(shape, recipe)
-    weights = (four * shape.total if full else 2 * shape.total + 4 * adapters) / shards
-    states = (2 * four * shape.total if full else 8 * adapters) / shards
-    gradients = (four * shape.total if full else 4 * adapters) / shards
-    of_layer = (four * shape.layer if full else 4 * adapters / shape.layers) / shards
-    of_head = four * (shape.head or shape.embedding) / shards if full else 0.0
+    shape, sharded = shape_of(model), recipe.sharding == "fsdp"
+    shards = devices if sharded else 1
+    tokens, full, wide = recipe.micro_tokens, recipe.method == "full", _wide(recipe)
+    b = _computed(recipe)
+    trained_bytes = 2 if full and recipe.precision == "bf16" else 4
+    trained = shape.total if full else adapter_parameters(shape, recipe)
+    weights = (trained_bytes * trained + (0 if full else b * shape.total)) / shards
+    gradients = trained_bytes * trained / shards
+    of_embedding = trained_bytes * shape.embedding / shards if full else 0.0
+    of_head = trained_bytes * shape.head / shards if full and not shape.tied else of_embedding
+    of_layer = (trained_bytes * shape.layer / shards) if full else gradients / shape.layers
 
     kept = layer_activations(shape, recipe) * tokens
-    passed = (4 if _wide(recipe) else 2) * shape.hidden * tokens  # what one layer hands the next
-    last_norm = (2 if full else 1) * 4 * shape.hidden * tokens
-    working = _working(shape, recipe) * tokens
-    boundaries = shape.layers * (passed if recipe.recompute else kept)
+    passed = (4 if wide else b) * shape.hidden * tokens  # what one layer hands the next
+    layers = shape.layers * (passed if recipe.recompute else kept) + passed
+    above = layers + (2 if full else 1) * 4 * shape.hidden * tokens  # with the norm above them
+    scored = float(shape.vocabulary * recipe.head_tokens)
 
-    vocabulary = shape.vocabulary * recipe.head_tokens
     made = _made_weights(shape, recipe)
-    gathered = _gathered(shape, recipe)
-    layers_made = 1 if recipe.recompute else shape.layers
+    casts = made * shape.layers + (2 * (shape.head or shape.embedding) if wide else 0)
     # Autocast keeps its casts to the end of the forward pass, whatever is recomputed later.
-    casts = made * shape.layers + (2 * (shape.head or shape.embedding) if _wide(recipe) else 0)
-    after = 0.0 if recipe.recompute else casts
+    passing, staying = (casts if wide else 0.0), (0.0 if recipe.recompute else casts)
+    # What FSDP has whole, as wide as the products: the embedding and the head all the time, in the backward
+    # pass two layers (one in use, one on its way), and of what is trained the gradients of a layer and of
+    # the head, once more in the fp32 that they are added up in.
+    ends = b * (shape.embedding + shape.head) if sharded else 0
+    gathered = ends + (2 * b * shape.layer if sharded else 0)
+    last = ends
+    if sharded and full:
+        gathered += (b + 4) * shape.layer + b * (shape.head or shape.embedding)
+        last += ends * 4 / b + 2 * b * shape.embedding * shape.tied
+    # Inside a layer's backward pass: the gradients of its activations, or, in a mixture, the moment when the
+    # gradients of all experts' gate and up projections, two thirds of their weights, appear at once.
+    inside, copies = _working(shape, recipe) * tokens, made
+    burst = 0.0
+    if not (sharded and full) and (full or recipe.modules == "all-linear"):
+        burst = (trained_bytes if full else b) * shape.expert * 2 / 3
+    if burst + made * 2 / 3 > inside + made:
+        inside, copies = 0.0, burst + made * 2 / 3
+
+    # Down's gradient is there while those of gate, up and their product are made.
+    down = trained_bytes * shape.hidden * shape.feed if full and not (shape.expert or sharded) else 0.0
+    below = 0.0 if shape.tied else of_embedding  # not there before the end, nor is the head's under FSDP
+    below += of_head if sharded else 0.0
+
     waiting = gradients if recipe.accumulation > 1 else 0.0
-    # A mixture's gradients appear for all experts at once; gate and up are two thirds of them.
-    burst = 2 * shape.expert * 2 / 3 if full or recipe.modules == "all-linear" else 0.0
-    if full and shards == 1:
-        burst = burst * four / 2
     moments = {
-        "forward": (
-            waiting,
-            boundaries + last_norm + passed,
-            10.0 * vocabulary,
-            gathered + (casts if _wide(recipe) else after),
-        ),
-        "scoring": (waiting, boundaries + last_norm + passed, 12.0 * vocabulary, gathered + after),
+        "forward": (waiting, above, 8 * scored, ends + max(passing, staying)),
+        "scoring": (waiting, above, 12 * scored, ends + staying),
         "top layer": (
-            max(waiting, of_head),
-            boundaries + (kept if recipe.recompute else 0) + working,
+            max(waiting, 0.0 if sharded else of_head) + down,
+            layers + inside + (kept if recipe.recompute else 0),
             0.0,
-            made * layers_made + gathered + burst,
+            gathered + copies + (0.0 if recipe.recompute else made * (shape.layers - 1)),
         ),
         "bottom layer": (
-            max(
-                waiting,
-                gradients - of_layer - four * (shape.embedding if full and shape.head else 0) / shards,
-            ),
-            kept + passed + working,
+            max(waiting, gradients - of_layer + down - below),
+            kept + passed + inside,
             0.0,
-            made + gathered + burst,
+            gathered + copies,
         ),
+        # A tied matrix's two gradients are added to a third, and that to what the micro-batches before left.
         "end": (
-            gradients + (four * shape.embedding / shards if full and (shape.tied or waiting) else 0.0),
+            gradients + (0.0 if sharded else of_embedding * (2 * shape.tied + (waiting > 0))),
             passed,
             0.0,
-            gathered,
+            last,
         ),
     }
-    return {
-        name: {
-            "weights": weights,
-            "optimizer states": states,
-            "gradients": grads,
-            "activations": activations,
-            "logits": logits,
-            "weight copies": copies,
-        }
-        for name, (grads, activations, logits, copies) in moments.items()
-    }
+    names = ("gradients", "activations", "logits", "weight copies")
+    states = {"weights": weights, "optimizer states": 2 * gradients}
+    return {moment: states | dict(zip(names, parts, strict=True)) for moment, parts in moments.items()}
 
 
 def _working(shape: Shape, recipe: Recipe) -> float:
     """Bytes a token of the gradients inside one layer's backward pass, beside what the layer kept."""
     h, f = shape.hidden, shape.feed * shape.active
-    if recipe.method == "full":
-        return 6 * f + 2 * h
+    if recipe.method == "full" or recipe.precision == "fp32" or shape.expert:
+        return _computed(recipe) * (2 * f + 2 * h)
     return 8 * f + (4 if recipe.precision == "mixed" else 2) * h  # casts from the adapters' fp32 and back
 
 
 def _made_weights(shape: Shape, recipe: Recipe) -> float:
-    """Bytes of weights made anew in a layer and kept for its backward pass."""
-    if _wide(recipe):
-        return 2 * (shape.linear + shape.expert)
+    """Bytes of weights made anew in a layer and kept for its backward pass: casts, and adapted experts."""
+    if recipe.method == "full":
+        return 2.0 * (shape.linear + shape.expert) if _wide(recipe) else 0.0
     adapters = adapter_parameters(shape, recipe) / shape.layers
-    if recipe.method == "lora" and shape.expert and recipe.modules == "all-linear":
-        return 2 * shape.expert + 2 * adapters
-    return 2 * adapters if recipe.method == "lora" and recipe.precision == "mixed" else 0.0
-
-
-def _gathered(shape: Shape, recipe: Recipe) -> float:
-    """Bytes of FSDP's buffers: in bf16, two layers (one in use, one on its way), the embedding and head,
-    and where they are trained one layer's gradients with the buffer they are reduced from."""
-    if recipe.sharding == "none":
-        return 0.0
-    weights = 2 * (2 * shape.layer + shape.embedding + shape.head)
-    return weights + (2 * 2 * shape.layer if recipe.method == "full" else 0)
+    b = _computed(recipe)
+    if shape.expert and recipe.modules == "all-linear":
+        return b * (shape.expert + adapters)
+    return 2.0 * adapters if recipe.precision == "mixed" else 0.0
 
 
 # ----------------------------------------------------------------------------------------------- estimate
@@ -589,7 +596,9 @@ def measured_utilisation(model: Modelled, recipe: Recipe, device: Device) -> flo
     if not GPU_FILE.exists():
         return None
     found = read_json(GPU_FILE, dict[str, Any])
-    if _plain(device.name.split("-")[0]) not in _plain(found["device"]):
+    # "RTX-4090-24GB" and "NVIDIA GeForce RTX 4090": the memory and the socket are not in every driver's name.
+    chip = "".join(part for part in device.name.split("-") if part != "SXM" and not part.endswith("GB"))
+    if chip.lower() not in found["device"].lower().replace(" ", "").replace("-", ""):
         return None
     name = model.name if isinstance(model, Model) else model if isinstance(model, str) else None
     for row in found["rows"]:
@@ -598,17 +607,13 @@ def measured_utilisation(model: Modelled, recipe: Recipe, device: Device) -> flo
     return None
 
 
-def _plain(text: str) -> str:
-    return "".join(c for c in text.lower() if c.isalnum())
-
-
 def communication_bytes(model: Modelled, recipe: Recipe, devices: int) -> float:
     """Bytes that a device receives in one optimizer step under FSDP.
 
-    A micro-batch gathers the bf16 weights twice, forward and backward (a recomputed layer is gathered once
-    for both), and reduces the trained weights' bf16 gradients; of each the device's own share is there. The
-    reference of DPO gathers once more. Without sharding, one device sends nothing and several average their
-    gradients once a step, which moves each twice.
+    A micro-batch gathers the weights, as wide as they are multiplied, twice, forward and backward (a
+    recomputed layer is gathered once for both), and reduces the trained weights' gradients in fp32; of each
+    the device's own share is there. The reference of DPO gathers once more. Without sharding, one device
+    sends nothing and several average their gradients once a step, which moves each twice.
     """
     shape = shape_of(model)
     full = recipe.method == "full"
@@ -616,9 +621,9 @@ def communication_bytes(model: Modelled, recipe: Recipe, devices: int) -> float:
     everything = shape.total if full else shape.total + trained
     others = (devices - 1) / devices
     if recipe.sharding == "none":
-        return 2 * (4 if recipe.precision == "mixed" or not full else 2) * trained * others
+        return 2 * (2 if recipe.precision == "bf16" and full else 4) * trained * others
     passes = 3 if recipe.objective == "dpo" else 2
-    return recipe.accumulation * others * 2 * (passes * everything + trained)
+    return recipe.accumulation * others * (passes * _computed(recipe) * everything + 4 * trained)
 
 
 def estimate(model: Modelled, recipe: Recipe, cluster: Cluster, utilisation: float | None = None) -> Estimate:
@@ -738,24 +743,27 @@ def table(
 # -------------------------------------------------------------------------------- traced and measured peaks
 
 
-def trace_peak(model: Modelled, recipe: Recipe) -> int:
-    """Peak bytes of the tensors of two optimizer steps, run on fake tensors: no memory, any size.
+def trace_peak(model: Modelled, recipe: Recipe, devices: int = 1) -> int:
+    """Peak bytes of the tensors of one optimizer step on one device, on fake tensors: no memory, any size.
 
     Real modules, autograd, checkpointing, peft and AdamW run; only the attention is a stand-in that keeps
-    what fused kernels keep. One device, no sharding.
+    what fused kernels keep. A sharded recipe runs FSDP2 as one of ``devices`` processes, the others imagined,
+    and torch's own tracker follows it.
 
     Raises
     ------
     TrainingError
-        The recipe is sharded, or fully trains a mixture of experts under autocast, which the grouped matrix
-        product of its experts does not follow.
+        The recipe shards LoRA, whose frozen weights torch's tracker does not follow, or it multiplies a
+        mixture's experts in fp32: torch knows the shapes of grouped matrix products in bf16 alone.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    if recipe.sharding != "none":
-        raise TrainingError("a trace is of one device; trace the recipe with sharding='none'")
-    if shape_of(model).expert and _wide(recipe):
-        raise TrainingError("full fine-tuning of a mixture of experts is traced with precision='bf16'")
+    if shape_of(model).expert and (_wide(recipe) or recipe.precision == "fp32"):
+        raise TrainingError("a mixture's experts are traced in bf16; trace the recipe with precision='bf16'")
+    if recipe.sharding == "fsdp":
+        if recipe.method != "full":
+            raise TrainingError("sharded LoRA cannot be traced; trace the recipe with sharding='none'")
+        return _in_process("_trace_here", model, recipe, devices)
     built = _build(model, recipe, "meta")
     with FakeTensorMode():
         _materialise(built)
@@ -763,15 +771,15 @@ def trace_peak(model: Modelled, recipe: Recipe) -> int:
         for tensor in (*built.parameters(), *built.buffers()):
             mode.follow(tensor)
         with mode:
-            _run_steps(built, recipe)
+            _run_step(built, recipe)
     return mode.peak
 
 
 def measure_peak(model: Modelled, recipe: Recipe) -> int:
-    """Peak bytes of this machine's memory that two optimizer steps take on its CPU, with random weights.
+    """Peak bytes of this machine's memory that one optimizer step takes on its CPU, with random weights.
 
-    They run in a fresh process: the peak of its resident memory, less what it was before the model was
-    made. The allocator is set to give freed memory back at once. One device, no sharding.
+    It runs in a fresh process: the peak of its resident memory, less what it was before the model was
+    made. The allocator is set to give freed tensors back at once. One device, no sharding.
 
     Raises
     ------
@@ -780,10 +788,15 @@ def measure_peak(model: Modelled, recipe: Recipe) -> int:
     """
     if recipe.sharding != "none":
         raise TrainingError("a measurement is of one device; measure the recipe with sharding='none'")
-    given = {"config": configuration(model).to_dict(), "recipe": asdict(recipe)}
-    allocator = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+    return _in_process("_measure_here", model, recipe, 1)
+
+
+def _in_process(body: str, model: Modelled, recipe: Recipe, devices: int) -> int:
+    """Run one of the two functions below in a fresh process, and return the number it prints."""
+    given = {"config": configuration(model).to_dict(), "recipe": asdict(recipe), "devices": devices}
+    allocator = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run(
-        [sys.executable, "-c", "from xlam_lib.train import planner; planner._measure_here()"],
+        [sys.executable, "-c", f"from xlam_lib.train import planner; planner.{body}()"],
         input=json.dumps(given, default=str),
         env={**os.environ, **allocator},
         capture_output=True,
@@ -797,24 +810,64 @@ def measure_peak(model: Modelled, recipe: Recipe) -> int:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _measure_here() -> None:
-    """Body of the measuring process: model and recipe on standard input, bytes on standard output."""
-    from transformers import AutoConfig, LlamaConfig
+def _given() -> tuple[PretrainedConfig, Recipe, int]:
+    from transformers import AutoConfig
 
     given = json.load(sys.stdin)
-    recipe = Recipe(**given["recipe"])
+    values = given["config"]
+    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    return config, Recipe(**given["recipe"]), given["devices"]
+
+
+def _measure_here() -> None:
+    """Body of the measuring process: model and recipe on standard input, bytes on standard output."""
+    from transformers import LlamaConfig
+
+    config, recipe, _ = _given()
     # Libraries load their parts at first use; that is not the training's memory.
     small = LlamaConfig(
         vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
     )
     warm = replace(recipe, micro_tokens=32, length=32)
-    _run_steps(_build(small, warm, "cpu"), warm)
-    values = given["config"]
-    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    _run_step(_build(small, warm, "cpu"), warm)
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    _run_steps(_build(config, recipe, "cpu"), recipe)
+    _run_step(_build(config, recipe, "cpu"), recipe)
     print(_status("VmHWM") - before)
+
+
+def _trace_here() -> None:
+    """Body of the process that traces a sharded step, because it joins a process group of its own."""
+    import torch
+    import torch.distributed as dist
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    config, recipe, devices = _given()
+    dist.init_process_group("fake", rank=0, world_size=devices, store=FakeStore())
+    mesh = dist.init_device_mesh("cpu", (devices,))
+    policy = MixedPrecisionPolicy()
+    if recipe.precision == "mixed":
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    built = _build(config, recipe, "meta")
+    with FakeTensorMode():
+        _materialise(built)
+        for layer in built.model.layers:
+            fully_shard(layer, mesh=mesh, mp_policy=policy)
+        fully_shard(built, mesh=mesh, mp_policy=policy)
+        tracker: Any = None
+
+        def follow(optimizer: Any) -> Any:
+            nonlocal tracker
+            tracker = FSDPMemTracker(built, optimizer)
+            tracker.track_inputs(())
+            return tracker
+
+        _run_step(built, recipe, follow)
+    peaks = tracker.get_tracker_snapshot("peak")
+    print(sum(parts["Total"] for parts in peaks.values()))
 
 
 def _status(field: str) -> int:
@@ -835,7 +888,7 @@ def _build(model: Modelled, recipe: Recipe, device: str) -> Any:
     config.use_cache = False
     if getattr(config, "num_local_experts", 0):
         config._experts_implementation = "grouped_mm"
-    wide = recipe.method == "full" and recipe.precision == "mixed"
+    whole = recipe.precision == "fp32" or (recipe.method == "full" and recipe.precision == "mixed")
     attention = "sdpa"
     if device == "meta":
         attention = "xlam_planner"
@@ -843,7 +896,7 @@ def _build(model: Modelled, recipe: Recipe, device: str) -> Any:
     with torch.device(device), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         built = AutoModelForCausalLM.from_config(
-            config, dtype=torch.float32 if wide else torch.bfloat16, attn_implementation=attention
+            config, dtype=torch.float32 if whole else torch.bfloat16, attn_implementation=attention
         )
         if recipe.method == "lora":
             from peft import LoraConfig, get_peft_model
@@ -876,24 +929,38 @@ def _materialise(model: Any) -> None:
                 module._buffers[name] = torch.empty(tensor.shape, dtype=tensor.dtype)
 
 
-def _run_steps(model: Any, recipe: Recipe, steps: int = 2) -> None:
-    """Forward, backward and AdamW as the trainer does them, scoring the first ``head_tokens`` positions."""
+def _run_step(model: Any, recipe: Recipe, follow: Callable[[Any], Any] | None = None) -> None:
+    """Forward, backward and AdamW as the trainer does them, scoring the first ``head_tokens`` positions.
+
+    AdamW has its states from the start, as it has in every step but the first. ``follow`` makes a context
+    for the step of the optimizer.
+    """
     import torch
     from torch.nn import functional
 
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.0, fused=recipe.sharding == "none", foreach=False)
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
     rows = max(recipe.micro_tokens // recipe.length, 1)
     length = recipe.micro_tokens // rows
     count = min(recipe.head_tokens, rows * length)
-    for _ in range(steps):
+
+    def score(ids: Any) -> Any:
+        hidden = model.model(input_ids=ids).last_hidden_state
+        return model.lm_head(hidden.reshape(rows * length, -1)[:count]).float()
+
+    model.forward = score  # FSDP gathers the embedding and the head in the whole model's forward
+    cast = recipe.precision == "mixed" and recipe.sharding == "none"
+    with follow(optimizer) if follow else nullcontext():
         for _ in range(min(recipe.accumulation, 2)):  # a third micro-batch takes no more than the second
             ids = torch.zeros(rows, length, dtype=torch.long)
-            mixed = recipe.precision == "mixed"
-            with torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext():
-                hidden = model.model(input_ids=ids).last_hidden_state
-                logits = model.lm_head(hidden.reshape(rows * length, -1)[:count]).float()
+            with torch.autocast("cpu", torch.bfloat16) if cast else nullcontext():
+                logits = model(ids)
                 loss = functional.cross_entropy(logits, torch.zeros(count, dtype=torch.long))
-            del hidden, logits
+            del logits
             loss.backward()
             del loss
         optimizer.step()

@@ -5,13 +5,14 @@ epochs, a fresh shuffle each, data partitioned over the processes, which shuffle
 learning rate, batch and epochs are not reported, so ours are named in each profile.
 
 TRL's trainer is kept for what it does well: the loop, accumulation, the optimizer, checkpoints, and the
-ways through Accelerate to many devices. Ours are the order of the data (:mod:`xlam_lib.train.schedule`), rows without
-padding (:mod:`xlam_lib.train.attention`), a head for CPUs (:mod:`xlam_lib.train.head`) and the loss on
-held-out data.
+ways through Accelerate to many devices. Ours are the order of the data (:mod:`xlam_lib.train.schedule`), rows
+without padding (:mod:`xlam_lib.train.attention`), a head for CPUs (:mod:`xlam_lib.train.head`) and the
+measures on held-out data.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -162,7 +163,7 @@ def fit(
     base: str | Path | None = None,
     report: common.Report | None = None,
 ) -> Outcome:
-    """:func:`train` on a model in memory and tokenized rows; without ``out`` and ``early`` nothing is saved.
+    """:func:`train` on a model in memory and tokenized rows; without ``out`` nothing is saved at its end.
 
     ``base`` is where the model came from: with LoRA, the checkpoint that the adapter is merged into.
     """
@@ -187,10 +188,11 @@ def fit(
     early_step = max(int(len(plan.steps) * settings.early_share), 1)
 
     def save_early() -> None:
-        if early is not None:
-            save(trainer, tokenizer, early, base, settings.merge)
+        # Beside the checkpoints: a training that resumes after this step does not make it again.
+        save(trainer, tokenizer, work / "early", base, settings.merge)
 
-    for callback in (watch, measure, _At(early_step, save_early), common.MarkComplete()):
+    callbacks = [watch, measure, common.MarkComplete()]
+    for callback in [*callbacks, _At(early_step, save_early)] if early is not None else callbacks:
         trainer.add_callback(callback)
     common.quiet(trainer)
     cluster.settle_sharding(trainer, settings.checkpointing)
@@ -226,11 +228,15 @@ def fit(
         trained=trained,
         parameters=parameters,
         processes=cluster.processes(),
-        coverage=[asdict(epoch) for epoch in schedule.coverage(plan)],
+        coverage=[
+            {**asdict(epoch), "by_stream": list(epoch.by_stream)} for epoch in schedule.coverage(plan)
+        ],
     )
     if out is not None:
         save(trainer, tokenizer, out, base, settings.merge)
         if cluster.is_main():
+            if early is not None:
+                shutil.copytree(work / "early", early, dirs_exist_ok=True)
             write_json(out / "history.json", log)
             write_json(
                 out / "settings.json",

@@ -1,0 +1,84 @@
+"""The memory planner against what it plans: estimated, traced and measured peaks of one training step.
+
+`python -m xlam_lib bench planner` measures the small models on this machine's CPU (10 GB of memory, about
+fifteen minutes on two cores), traces the large ones without memory, and writes `xlam_lib/data/planner.json`,
+where chapter 12 reads it. `bench planner traced` leaves the measurements out and writes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from xlam_lib.bench.verify import table
+from xlam_lib.records import write_json
+from xlam_lib.train.planner import Recipe, measure_peak, memory, trace_peak
+
+FILE = Path(__file__).parents[1] / "data" / "planner.json"
+SMALL, MIDDLE = "SmolLM2-135M-Instruct", "SmolLM2-360M-Instruct"
+
+
+def _small(**changes: Any) -> Recipe:
+    return Recipe(**{"precision": "fp32", "micro_tokens": 512, "length": 256, "recompute": False} | changes)
+
+
+MEASURED = (
+    (SMALL, _small()),
+    (SMALL, _small(micro_tokens=1024)),
+    (SMALL, _small(recompute=True, micro_tokens=1024)),
+    (SMALL, _small(recompute=True, accumulation=2)),
+    (SMALL, _small(method="lora")),
+    (SMALL, _small(method="lora", recompute=True, micro_tokens=1024)),
+    (SMALL, _small(precision="mixed", micro_tokens=128, length=128)),
+    (SMALL, _small(precision="mixed", method="lora", micro_tokens=128, length=128)),
+    (MIDDLE, _small()),
+    (MIDDLE, _small(method="lora")),
+)
+"""What fits this machine: both methods, with and without recomputation. Few tokens in mixed precision, which
+CPUs without bf16 instructions compute slowly."""
+TRACED = (
+    ("xLAM-1b-fc-r", Recipe()),
+    ("xLAM-1b-fc-r", Recipe(recompute=False)),
+    ("xLAM-7b-fc-r", Recipe()),
+    ("xLAM-7b-r", Recipe()),
+    ("xLAM-7b-r", Recipe(method="lora")),
+    ("xLAM-8x7b-r", Recipe(precision="bf16")),
+    ("xLAM-8x7b-r", Recipe(method="lora")),
+    ("xLAM-8x22b-r", Recipe(method="lora")),
+)
+"""The series on one device of any size."""
+
+
+def main(arguments: list[str]) -> None:
+    """Print one line a setting as it is found, then all as a table and as JSON."""
+    rows = []
+    for measured, settings in ((True, MEASURED), (False, TRACED)):
+        if measured and arguments == ["traced"]:
+            continue
+        for name, recipe in settings:
+            rows.append(compare(name, recipe, measured))
+            print(json.dumps(rows[-1]), flush=True)
+    print("\n" + table(rows))
+    if arguments != ["traced"]:
+        write_json(FILE, {"command": "python -m xlam_lib bench planner", "rows": rows})
+
+
+def compare(name: str, recipe: Recipe, measured: bool) -> dict[str, Any]:
+    """One setting's peaks in GB, and the estimate over each of the others."""
+    estimated = max(sum(parts.values()) for parts in memory(name, recipe).values())
+    traced = trace_peak(name, recipe)
+    found = measure_peak(name, recipe) if measured else None
+    return {
+        "model": name,
+        "method": recipe.method,
+        "precision": recipe.precision,
+        "micro_tokens": recipe.micro_tokens,
+        "accumulation": recipe.accumulation,
+        "recompute": recipe.recompute,
+        "estimated_GB": round(estimated / 1e9, 3),
+        "traced_GB": round(traced / 1e9, 3),
+        "measured_GB": round(found / 1e9, 3) if found else None,
+        "estimated_over_traced": round(estimated / traced, 3),
+        "estimated_over_measured": round(estimated / found, 3) if found else None,
+    }
