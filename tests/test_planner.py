@@ -145,6 +145,14 @@ def test_estimated_memory_is_the_traced_steps(name, method, precision, recompute
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["llama", "mixtral"])
+def test_a_sharded_step_takes_what_was_estimated(name):
+    recipe = replace(SMALL, precision="mixed", sharding="fsdp", recompute=True)
+    estimated = max(sum(parts.values()) for parts in planner.memory(CONFIGS[name], recipe, 4).values())
+    assert estimated == pytest.approx(planner.trace_peak(CONFIGS[name], recipe, 4), rel=0.15)
+
+
+@pytest.mark.slow
 def test_a_process_that_trains_takes_what_was_traced():
     config = LlamaConfig(**{**CONFIGS["llama"].to_dict(), "hidden_size": 256, "intermediate_size": 768})
     recipe = replace(SMALL, precision="fp32", micro_tokens=2048)
@@ -159,12 +167,13 @@ def test_attention_keeps_nothing_that_grows_with_the_square_of_the_length():
 
 def test_sharding_divides_what_is_held_and_adds_what_is_gathered():
     one, eight = (
-        planner.memory("xLAM-7b-r", Recipe(sharding="fsdp"), devices)["scoring"] for devices in (1, 8)
+        planner.memory("xLAM-7b-r", Recipe(sharding="fsdp"), devices)["bottom layer"] for devices in (1, 8)
     )
-    for part in ("weights", "optimizer states"):
+    for part in ("weights", "optimizer states", "gradients"):
         assert eight[part] == pytest.approx(one[part] / 8)
-    assert one["weights"] == 4 * planner.shape_of("xLAM-7b-r").total
-    assert eight["weight copies"] == one["weight copies"] > 0
+    shape = planner.shape_of("xLAM-7b-r")
+    assert one["weights"] == 4 * shape.total
+    assert eight["weight copies"] == one["weight copies"] >= 2 * (2 * shape.layer + shape.embedding)
 
 
 def test_an_estimate_adds_up():
@@ -239,7 +248,9 @@ def test_bad_input_is_named():
     with pytest.raises(TrainingError, match="no device"):
         Cluster(H100.device, 0)
     with pytest.raises(TrainingError, match="sharding='none'"):
-        planner.trace_peak("xLAM-1b-fc-r", Recipe(sharding="fsdp"))
+        planner.trace_peak("xLAM-1b-fc-r", Recipe(method="lora", sharding="fsdp"), 8)
+    with pytest.raises(TrainingError, match="sharding='none'"):
+        planner.measure_peak("xLAM-1b-fc-r", Recipe(sharding="fsdp"))
     with pytest.raises(TrainingError, match="precision='bf16'"):
         planner.trace_peak(CONFIGS["mixtral"], Recipe())
     with pytest.raises(ProfileError, match="not of the series"):

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from xlam_lib.records import read_json, write_json
 from xlam_lib.train import cluster, common, job
+from xlam_lib.train.data import IGNORE
 
 Reads = list[list[list[int]]]
 
@@ -52,9 +53,11 @@ def watch(reads: Reads, path: Path) -> None:
 
 
 def examples(inputs: dict[str, Any]) -> list[list[int]]:
-    """The token ids of each example of a micro-batch, as a training step is given it."""
+    """The token ids of each example of a micro-batch, of which there may be none to learn from."""
     ids = inputs["input_ids"]
     if "cu_seq_lens_q" in inputs:
+        if (inputs["labels"] == IGNORE).all():
+            return []
         bounds = inputs["cu_seq_lens_q"].tolist()
         return [ids[0, begin:end].tolist() for begin, end in zip(bounds, bounds[1:], strict=False)]
     if inputs["weight"] == 0:

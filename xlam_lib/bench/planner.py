@@ -38,41 +38,41 @@ MEASURED = (
 """What fits this machine: both methods, with and without recomputation. Few tokens in mixed precision, which
 CPUs without bf16 instructions compute slowly."""
 TRACED = (
-    ("xLAM-1b-fc-r", Recipe()),
-    ("xLAM-1b-fc-r", Recipe(recompute=False)),
-    ("xLAM-7b-fc-r", Recipe()),
-    ("xLAM-7b-r", Recipe()),
-    ("xLAM-7b-r", Recipe(method="lora")),
-    ("xLAM-8x7b-r", Recipe(precision="bf16")),
-    ("xLAM-8x7b-r", Recipe(method="lora")),
-    ("xLAM-8x22b-r", Recipe(method="lora")),
+    ("xLAM-1b-fc-r", 1, Recipe()),
+    ("xLAM-1b-fc-r", 1, Recipe(recompute=False)),
+    ("xLAM-7b-fc-r", 8, Recipe(sharding="fsdp")),
+    ("xLAM-7b-r", 8, Recipe(sharding="fsdp")),
+    ("xLAM-7b-r", 8, Recipe(sharding="fsdp", recompute=False)),
+    ("xLAM-7b-r", 1, Recipe(method="lora")),
+    ("xLAM-8x7b-r", 16, Recipe(sharding="fsdp")),
+    ("xLAM-8x7b-r", 1, Recipe(method="lora")),
+    ("xLAM-8x22b-r", 1, Recipe(method="lora")),
 )
-"""The series on one device of any size."""
+"""The series, with the devices that share a model; one device may be of any size."""
 
 
 def main(arguments: list[str]) -> None:
     """Print one line a setting as it is found, then all as a table and as JSON."""
     rows = []
-    for measured, settings in ((True, MEASURED), (False, TRACED)):
-        if measured and arguments == ["traced"]:
-            continue
-        for name, recipe in settings:
-            rows.append(compare(name, recipe, measured))
-            print(json.dumps(rows[-1]), flush=True)
+    settings = [(name, 1, recipe, True) for name, recipe in MEASURED if arguments != ["traced"]]
+    for name, devices, recipe, measured in [*settings, *((*traced, False) for traced in TRACED)]:
+        rows.append(compare(name, devices, recipe, measured))
+        print(json.dumps(rows[-1]), flush=True)
     print("\n" + table(rows))
     if arguments != ["traced"]:
         write_json(FILE, {"command": "python -m xlam_lib bench planner", "rows": rows})
 
 
-def compare(name: str, recipe: Recipe, measured: bool) -> dict[str, Any]:
-    """One setting's peaks in GB, and the estimate over each of the others."""
-    estimated = max(sum(parts.values()) for parts in memory(name, recipe).values())
-    traced = trace_peak(name, recipe)
+def compare(name: str, devices: int, recipe: Recipe, measured: bool) -> dict[str, Any]:
+    """One setting's peaks in GB a device, and the estimate over each of the others."""
+    estimated = max(sum(parts.values()) for parts in memory(name, recipe, devices).values())
+    traced = trace_peak(name, recipe, devices)
     found = measure_peak(name, recipe) if measured else None
     return {
         "model": name,
         "method": recipe.method,
         "precision": recipe.precision,
+        "devices": devices,
         "micro_tokens": recipe.micro_tokens,
         "accumulation": recipe.accumulation,
         "recompute": recipe.recompute,

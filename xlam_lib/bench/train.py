@@ -1,7 +1,7 @@
 """Fine-tuning speed: this project against TRL's SFTTrainer as it comes, one difference at a time.
 
-``python -m xlam_lib bench train [steps] [seed]`` trains all weights of the embedded model on the same examples
-in the same order, with the same learning rates, in every way, and writes speeds and loss curves to
+``python -m xlam_lib bench train [steps] [seed]`` trains all weights of the embedded model on the same
+examples in the same order, with the same learning rates, in every way, and writes speeds and loss curves to
 ``xlam_lib/data/training_speed.json``, where the book reads them. Run it on a quiet machine.
 
 On a machine without bfloat16 arithmetic TRL's default of training in it is many times slower, so the baseline

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from inspect import signature
 from itertools import accumulate
 from typing import Any
 
@@ -312,6 +313,13 @@ def _varlen(
     """torch's attention over rows of several lengths; all shapes (length, heads, head size)."""
     from torch.nn.attention.varlen import varlen_attn
 
+    # torch before 2.12 has no argument for grouped heads; its kernel takes them all the same, or the check
+    # below finds that it does not.
+    grouped: dict[str, Any] = (
+        {"enable_gqa": True}
+        if query.shape[1] != key.shape[1] and "enable_gqa" in signature(varlen_attn).parameters
+        else {}
+    )
     output = varlen_attn(
         query,
         key,
@@ -323,7 +331,7 @@ def _varlen(
         scale=scaling,
         # Counted in keys before the query's own, which transformers' window includes.
         window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        **grouped,
     )
     assert isinstance(output, torch.Tensor)
     return output
@@ -344,7 +352,11 @@ def _flash_agrees(
         torch.randn(200, n, size, generator=draw).to(device, dtype) for n in (heads, groups, groups, heads)
     ]
     try:
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        # Its own hooks: the first call may come from within a checkpointed layer, whose count of saved
+        # tensors must not include these.
+        own = torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x)
+        plainly = torch.autocast(device.type, enabled=False)
+        with torch.inference_mode(False), torch.enable_grad(), plainly, own:
             ours = [x.clone().requires_grad_() for x in drawn[:3]]
             flash = _varlen(ours[0], ours[1], ours[2], bounds, 130, window, None)
             found = [flash, *torch.autograd.grad(flash, ours, drawn[3])]

@@ -753,16 +753,20 @@ def trace_peak(model: Modelled, recipe: Recipe, devices: int = 1) -> int:
     Raises
     ------
     TrainingError
-        The recipe shards LoRA, whose frozen weights torch's tracker does not follow, or it multiplies a
-        mixture's experts in fp32: torch knows the shapes of grouped matrix products in bf16 alone.
+        The recipe shards and is LoRA's or accumulates: torch's tracker follows neither frozen weights nor a
+        second pass. Or it multiplies a mixture's experts in fp32: torch knows the shapes of grouped matrix
+        products in bf16 alone.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     if shape_of(model).expert and (_wide(recipe) or recipe.precision == "fp32"):
         raise TrainingError("a mixture's experts are traced in bf16; trace the recipe with precision='bf16'")
     if recipe.sharding == "fsdp":
-        if recipe.method != "full":
-            raise TrainingError("sharded LoRA cannot be traced; trace the recipe with sharding='none'")
+        if recipe.method != "full" or recipe.accumulation > 1:
+            raise TrainingError(
+                "sharded LoRA and sharded accumulation cannot be traced; "
+                "trace with accumulation=1, LoRA with sharding='none'"
+            )
         return _in_process("_trace_here", model, recipe, devices)
     built = _build(model, recipe, "meta")
     with FakeTensorMode():

@@ -228,9 +228,7 @@ def fit(
         trained=trained,
         parameters=parameters,
         processes=cluster.processes(),
-        coverage=[
-            {**asdict(epoch), "by_stream": list(epoch.by_stream)} for epoch in schedule.coverage(plan)
-        ],
+        coverage=[{**asdict(epoch), "by_stream": list(epoch.by_stream)} for epoch in schedule.coverage(plan)],
     )
     if out is not None:
         save(trainer, tokenizer, out, base, settings.merge)
