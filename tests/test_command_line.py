@@ -11,7 +11,7 @@ from xlam_lib.__main__ import main
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "--profile", "nope"], "profile 'nope' is unknown; choose one of laptop, smoke"),
+        (["run", "--profile", "nope"], "profile 'nope' is unknown; choose one of h100-1b-fc,"),
         (["run", "--only", "06"], "notebook '06' is unknown; choose from 01_unify"),
         (["run", "-p", "epoch", "2"], "parameter 'epoch' belongs to no notebook; known:"),
         (["bench", "nope"], "bench 'nope' is unknown; choose one of curate, diversity, execution"),
@@ -21,6 +21,14 @@ def test_bad_words_are_one_line_errors(words, said, capsys):
     assert main(words) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"error: {said}") and "Traceback" not in error
+
+
+def test_a_training_job_that_is_not_there_names_its_file(capsys, tmp_path):
+    assert main(["train", str(tmp_path / "job.json")]) == 1
+    assert "job.json" in capsys.readouterr().err
+    (tmp_path / "job.json").write_text("{}")
+    assert main(["train", str(tmp_path / "job.json")]) == 1
+    assert "job.json: no training job" in capsys.readouterr().err
 
 
 def test_building_a_run_that_is_not_there_names_it(capsys):

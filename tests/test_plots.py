@@ -87,3 +87,23 @@ def test_portions_are_shares_of_each_row_and_state_its_total():
     assert widths(figure) == [25, 0, 0, 75, 100, 0]
     assert [text.get_text() for text in figure.axes[0].texts] == ["4,000", "1", "0"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dropped", "kept"]
+
+
+def test_strips_lay_their_pieces_end_to_end_in_the_series_colour():
+    figure = plots.strips({"one": [(3, "a"), (2, "b")], "two": [(4, "a")]}, "t", "tokens", ["a", "b"])
+    pieces = [patch for patch in figure.axes[0].patches if patch.get_width()]
+    assert [(piece.get_x(), piece.get_width()) for piece in pieces] == [(0, 3), (3, 2), (0, 4)]
+    assert pieces[0].get_facecolor() == pieces[2].get_facecolor() != pieces[1].get_facecolor()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["one", "two"]
+
+
+def test_scatter_places_and_labels_its_points():
+    series = {"a": [(1, 2, "first"), (10, 3, "")], "b": [(100, 1, "last")]}
+    figure = plots.scatter(series, "t", "x", "y", logarithmic="x", diagonal=True)
+    axes = figure.axes[0]
+    assert [points.get_offsets().tolist() for points in axes.collections] == [[[1, 2], [10, 3]], [[100, 1]]]
+    assert [text.get_text() for text in axes.texts] == ["first", "", "last"]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert list(axes.lines[0].get_xdata()) == [1, 100]
+    assert not plots.scatter({"a": [(1, 1, "")]}, "t", "x", "y").axes[0].get_legend()

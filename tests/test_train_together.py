@@ -30,6 +30,7 @@ from xlam_lib.train import common, data, dpo, job, launch, schedule, sft
 pytestmark = pytest.mark.slow
 
 WORKER = "tests.together_worker"
+RUN = launch.run
 LIMIT = 240.0  # seconds for a launch; the longest takes about 25 on two quiet cores
 COPIED, SHARDED = "cpu-2", "cpu-2-fsdp2"
 
@@ -114,7 +115,7 @@ def plainly() -> Iterator[None]:
 def watched() -> Iterator[None]:
     """Launched trainings run in the worker that notes what they read, and for a limited time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "run", functools.partial(launch.run, timeout=LIMIT, module=WORKER))
+        patch.setattr(launch, "run", functools.partial(RUN, timeout=LIMIT, module=WORKER))
         yield
 
 
@@ -159,9 +160,9 @@ def write_job(name: str, bases: dict[str, Path], folder: Path) -> Path:
     return folder / "job.json"
 
 
-def trained(path: Path) -> Trained:
+def trained(path: Path, folder: Path) -> Trained:
     reads = [read_json(path.with_suffix(f".reads.{rank}.json")) for rank in range(2)]
-    return Trained(path.parent, read_json(job.beside(path, "outcome")), reads)
+    return Trained(folder, read_json(job.beside(path, "outcome")), reads)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def together(bases, folder, watched) -> Callable[[str], dict[str, Trained]]:
         jobs = {name: write_job(name, bases, own / name.replace(" ", "-")) for name in TRAININGS}
         write_json(own / "jobs.json", [str(path) for path in jobs.values()])
         launch.run(own / "jobs.json", where)
-        return {name: trained(path) for name, path in jobs.items()}
+        return {name: trained(path, path.parent) for name, path in jobs.items()}
 
     return train
 
@@ -208,3 +209,190 @@ def test_two_processes_train_as_one_does(alone, together, where, name):
     same(found, expected)
     losses = expected.curve("loss")
     assert max(losses) - min(losses) > 0.02  # a curve, not a line
+
+
+@pytest.mark.parametrize("name", ["dpo uneven"])
+def test_an_alignment_is_launched_as_a_notebook_does(alone, bases, folder, monkeypatch, name):
+    """Nothing is watched here: the processes run the library's own command."""
+    monkeypatch.setattr(launch, "run", functools.partial(RUN, timeout=LIMIT))
+    base, given, held, settings = TRAININGS[name]
+    own, told = folder / "launched", []
+    outcome = job.align(
+        bases[base], given, held, own / "out", own / "work", settings, lambda *what: told.append(what), COPIED
+    )
+    assert isinstance(outcome, dpo.Outcome) and outcome.processes == 2
+    assert told[-1][:2] == (outcome.steps, outcome.steps)
+    # Where the processor is fast at bfloat16 the launched processes compute in it.
+    expected = alone(name).curve("loss")
+    assert [entry["loss"] for entry in outcome.history if "loss" in entry] == pytest.approx(
+        expected, abs=2e-2
+    )
+
+
+def test_an_error_in_a_launched_training_comes_back_word_for_word(bases, folder, monkeypatch):
+    monkeypatch.setattr(launch, "run", functools.partial(RUN, timeout=LIMIT))
+    own, settings = folder / "error", replace(FULL, max_tokens=9)
+    folders = [own / name for name in ("out", "early", "work")]
+    said = "^no example to train on: 17 given, 17 of them longer than max_tokens=9; raise max_tokens or"
+    with pytest.raises(TrainingError, match=said):
+        job.fine_tune(bases["llama"], EXAMPLES, HELD, *folders, settings, launch=COPIED)
+
+
+def test_two_hosts_train_as_one_process_does(alone, bases, folder, root):
+    path = write_job("full", bases, folder / "hosts")
+    sharded = yaml.safe_load((root / "notebooks" / "profiles" / "launch" / f"{SHARDED}.yaml").read_text())
+    machines = path.with_name("machines.yaml")
+    machines.write_text(yaml.safe_dump(sharded | {"num_machines": 2, "same_network": True}))
+    with two_hosts() as hosts:
+        head = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(machines)]
+        head += ["--main_process_ip", hosts[0].address, "--main_process_port", "29400"]
+        logs = [path.with_name(f"{host.name}.log") for host in hosts]
+        started = [
+            host.start(
+                [*head, "--machine_rank", str(number), "-m", WORKER, "train", str(path)],
+                log,
+                **launch._environment({"use_cpu": True}, {}),
+            )
+            for number, (host, log) in enumerate(zip(hosts, logs, strict=True))
+        ]
+        try:
+            statuses = [process.wait(LIMIT) for process in started]
+        finally:
+            for process in started:
+                process.kill()
+                process.wait(20)
+        assert statuses == [0, 0], "\n".join(log.read_text()[-3000:] for log in logs)
+    found = trained(path, path.parent)
+    assert found.outcome["processes"] == 2
+    same(found, alone("full"))
+
+
+# ------------------------------------------------------------------------------------ what each process reads
+def planned(name: str, bases: dict[str, Path]) -> tuple[schedule.Plan, dict[tuple[int, ...], int]]:
+    """What a training should read, and the number of each example by its token ids."""
+    base, given, _, settings = TRAININGS[name]
+    tokenizer = common.load(bases[base])[1]
+    if isinstance(settings, dpo.Settings):
+        rows, _ = dpo.encode(tokenizer, given, settings.max_tokens)
+        ids = [tuple(row["prompt_ids"] + row["chosen_ids"]) for row in rows]
+        lengths = [len(one) + len(row["rejected_ids"]) for one, row in zip(ids, rows, strict=True)]
+    else:
+        dataset = data.encode(tokenizer, given, settings.max_tokens).dataset
+        ids = [tuple(row["input_ids"].tolist()) for row in dataset]
+        lengths = list(map(len, ids))
+    plan = schedule.plan(
+        lengths,
+        [one.source for one in given],
+        streams=2,
+        batch_size=settings.batch_size,
+        accumulation=settings.accumulation,
+        epochs=settings.epochs,
+        seed=settings.seed,
+    )
+    assert len(set(ids)) == len(ids)
+    return plan, {one: number for number, one in enumerate(ids)}
+
+
+def numbered(reads: list[Any], number: dict[tuple[int, ...], int]) -> list[list[tuple[int, ...]]]:
+    return [[tuple(number[tuple(one)] for one in batch) for batch in own] for own in reads]
+
+
+@pytest.mark.parametrize("where", [COPIED, SHARDED])
+@pytest.mark.parametrize("name", list(TRAININGS))
+def test_each_process_reads_its_part_of_the_plan_and_both_read_all(together, bases, where, name):
+    plan, number = planned(name, bases)
+    read = numbered(together(where)[name].reads, number)
+    assert read == [schedule.batches_of(plan, rank, 2) for rank in range(2)]
+    epochs = int(plan.epochs[-1])
+    each = len(read[0]) // epochs
+    orders = []
+    for epoch in range(epochs):
+        in_epoch = [[n for batch in own[epoch * each : (epoch + 1) * each] for n in batch] for own in read]
+        assert sorted(in_epoch[0] + in_epoch[1]) == list(range(len(number)))
+        orders.append(in_epoch)
+    assert all(set(orders[0][rank]) == set(orders[1][rank]) for rank in range(2))  # the parts stay
+    assert orders[0] != orders[1]  # the shuffle does not
+
+
+def test_a_stream_for_each_process_would_not_be_read_by_accelerates_default(together, folder):
+    """Why there is a plan: of an iterable data set, process 0's own stream is handed out to all."""
+    together(COPIED)
+    found = [read_json(folder / COPIED / f"jobs.default.{rank}.json") for rank in range(2)]
+    assert found[1] and set(found[0] + found[1]) == {0}
+
+
+# ----------------------------------------------------------------------------------------- death and return
+@dataclass(frozen=True)
+class Interrupted:
+    """A training of which a process was killed: what was said, how long after, and what was on disk then."""
+
+    error: str
+    seconds: float
+    half: Path
+    early: Path
+    resumed: Trained
+
+
+@pytest.fixture(scope="module")
+def interrupted(bases, folder, watched) -> Callable[[str], Interrupted]:
+    """The training "full", killed half-way and run again, by the name of the configuration."""
+
+    @functools.cache
+    def train(where: str) -> Interrupted:
+        own = folder / f"{where}-killed"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TOGETHER_KILL", f"1:{DIES * FULL.accumulation}")
+            with pytest.raises(TrainingError) as raised:
+                start("full", bases, own, where)
+        seconds = time.time() - read_json(own / "work" / "job.killed.json")["at"]
+        shutil.copytree(own / "work" / "checkpoints", own / "half")
+        start("full", bases, own, where)
+        resumed = trained(own / "work" / "job.json", own)
+        return Interrupted(str(raised.value), seconds, own / "half", own / "early", resumed)
+
+    return train
+
+
+@pytest.mark.parametrize("where", [COPIED, SHARDED])
+def test_a_killed_process_ends_the_training_and_leaves_its_checkpoint(interrupted, where):
+    found = interrupted(where)
+    assert "was killed (out of memory?); run again to resume" in found.error
+    assert found.seconds < 30
+    saved = found.half / f"checkpoint-{SAVED}"
+    assert list(found.half.glob("checkpoint-*")) == [saved] and (saved / "COMPLETE").exists()
+    parts = {path.name for path in saved.glob("pytorch_model_fsdp_0/*.distcp")}
+    assert parts == ({"__0_0.distcp", "__1_0.distcp"} if where == SHARDED else set())
+    assert (saved / "model.safetensors").exists() == (where == COPIED)
+
+
+@pytest.mark.parametrize("where", [COPIED, SHARDED])
+def test_a_resumed_training_equals_an_uninterrupted_one_step_by_step(interrupted, together, bases, where):
+    resumed, whole = interrupted(where).resumed, together(where)["full"]
+    assert resumed.outcome["history"] == whole.outcome["history"]
+    assert resumed.outcome["steps"] == STEPS and resumed.outcome["tokens"] < whole.outcome["tokens"]
+    for name in ("out", "early"):
+        one, other = (load_file(done.folder / name / "model.safetensors") for done in (resumed, whole))
+        assert all(torch.equal(one[key], other[key]) for key in other)
+    plan, number = planned("full", bases)
+    left = [schedule.batches_of(plan, rank, 2)[SAVED * FULL.accumulation :] for rank in range(2)]
+    assert numbered(resumed.reads, number) == left
+
+
+def taken_over(found: Interrupted, own: Path) -> Path:
+    """A folder in which a training in this process finds what a killed one left behind."""
+    shutil.copytree(found.half, own / "work")
+    shutil.copytree(found.early, own / "early")
+    return own
+
+
+def test_one_process_finishes_what_two_began(interrupted, alone, bases, folder):
+    own = taken_over(interrupted(COPIED), folder / "taken-over")
+    found = Trained(own, asdict(start("full", bases, own)), [])
+    assert found.outcome["tokens"] < alone("full").outcome["tokens"]  # it did not begin anew
+    same(found, alone("full"))
+
+
+def test_a_sharded_checkpoint_is_for_sharded_processes(interrupted, plainly, bases, folder):
+    own = taken_over(interrupted(SHARDED), folder / "not-taken-over")
+    with pytest.raises(TrainingError, match=f"checkpoint-{SAVED}: a sharded checkpoint"):
+        start("full", bases, own)

@@ -1,9 +1,9 @@
 """What launched test processes run (``python -m tests.together_worker train JOB``): real jobs, watched.
 
-JOB is a training's job, or a JSON list of the files of several, which are done in a row. Beside each job every
-process notes what its training steps were given, in ``.reads.RANK.json``: of every micro-batch the token ids
-of each example (of a pair, the prompt with the chosen answer). Beside a list it also notes what it would have
-read of an iterable data set by Accelerate's default, in ``.default.RANK.json``.
+JOB is a training's job, or a JSON list of the files of several, which are done in a row. Beside each job
+every process notes what its training steps were given, in ``.reads.RANK.json``: of every micro-batch the
+token ids of each example (of a pair, the prompt with the chosen answer). Beside a list it also notes what it
+would have read of an iterable data set by Accelerate's default, in ``.default.RANK.json``.
 
 With ``TOGETHER_KILL=RANK:NUMBER`` that process is killed, as by the system when memory runs out, when it is
 given its NUMBER-th micro-batch, and notes the time in ``.killed.json``.
@@ -13,6 +13,7 @@ All is computed in float32, whatever the processor is fast at: curves are compar
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -59,7 +60,7 @@ def examples(inputs: dict[str, Any]) -> list[list[int]]:
         if (inputs["labels"] == IGNORE).all():
             return []
         bounds = inputs["cu_seq_lens_q"].tolist()
-        return [ids[0, begin:end].tolist() for begin, end in zip(bounds, bounds[1:], strict=False)]
+        return [ids[0, begin:end].tolist() for begin, end in itertools.pairwise(bounds)]
     if inputs["weight"] == 0:
         return []
     mask = inputs["attention_mask"].bool()

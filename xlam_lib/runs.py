@@ -95,7 +95,8 @@ STAGES = {
             ("train", "inference.py", "preferences.py", "equivalence.py", "mixture.py"),
         ),
         StageSpec(
-            "07_dpo", "Align", ("preferences", "verified", "synthetic", "models/early", "models/sft"),
+            "07_dpo", "Align",
+            ("preferences", "sft", "verified", "synthetic", "models/early", "models/sft"),
             ("models/dpo", "pairs"),
             ("preferences.py", "preference_origins.py", "preference_report.py", "equivalence.py", "train",
              "inference.py", "formats", "mixture.py", "prompts.py"),

@@ -124,8 +124,10 @@ def main(path: Path) -> int:
     from xlam_lib.train import cluster
 
     try:
-        outcome = _train(msgspec.json.decode(path.read_bytes(), type=Job), path)
+        outcome = _train(_read(path), path)
     except XlamError as error:
+        if not path.parent.is_dir():
+            raise
         write_json(beside(path, "error"), {"type": type(error).__name__, "message": str(error)})
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -133,6 +135,15 @@ def main(path: Path) -> int:
         write_json(beside(path, "outcome"), asdict(outcome))
     cluster.leave()
     return 0
+
+
+def _read(path: Path) -> Job:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Job)
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({error.strerror}); name a job file") from None
+    except msgspec.DecodeError as error:
+        raise TrainingError(f"{path}: no training job ({error}); chapters 6 and 7 write them") from None
 
 
 def _train(job: Job, path: Path) -> Any:
