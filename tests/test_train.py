@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -378,8 +379,14 @@ def test_every_profile_takes_its_steps_with_a_tiny_model_of_its_architecture(tmp
     series = models.find(values["model"])
     base = make_series(tmp_path / "base", series.name)
     # As the profile says, but for what makes it large, and for the number of processes.
-    known = {key: values[key] for key in asdict(sft.Settings()) if key in values}
-    small = {"max_tokens": 400, "batch_tokens": 400, "accumulation": 2, "streams": 2, "lora_rank": 4}
+    known: dict[str, Any] = {key: values[key] for key in asdict(sft.Settings()) if key in values}
+    small: dict[str, Any] = {
+        "max_tokens": 400,
+        "batch_tokens": 400,
+        "accumulation": 2,
+        "streams": 2,
+        "lora_rank": 4,
+    }
     settings = sft.Settings(**(known | small | {"save_steps": 0, "epochs": 1, "eval_steps": 0}))
     assert settings.method == series.sft and settings.warmup_steps == 100
     outcome = train(base, tmp_path, settings, EXAMPLES[:8])
@@ -417,8 +424,8 @@ def test_a_job_file_trains_as_the_call_does(tiny_model, tmp_path):
     assert outcome.history == direct.history and outcome.coverage == direct.coverage
     assert hash_folder(tmp_path / "job" / "out") == hash_folder(tmp_path / "direct" / "sft")
     assert read_json(job.beside(path, "progress"))["done"] == outcome.steps
-    folders = [tmp_path / "c" / name for name in ("out", "early", "work")]
-    here = job.fine_tune(tiny_model, EXAMPLES[:8], EXAMPLES[16:], *folders, FAST)
+    out, early, work = (tmp_path / "c" / name for name in ("out", "early", "work"))
+    here = job.fine_tune(tiny_model, EXAMPLES[:8], EXAMPLES[16:], out, early, work, FAST)
     assert here.history == direct.history
 
 

@@ -232,10 +232,10 @@ def test_an_alignment_is_launched_as_a_notebook_does(alone, bases, folder, monke
 def test_an_error_in_a_launched_training_comes_back_word_for_word(bases, folder, monkeypatch):
     monkeypatch.setattr(launch, "run", functools.partial(RUN, timeout=LIMIT))
     own, settings = folder / "error", replace(FULL, max_tokens=9)
-    folders = [own / name for name in ("out", "early", "work")]
+    out, early, work = own / "out", own / "early", own / "work"
     said = "^no example to train on: 17 given, 17 of them longer than max_tokens=9; raise max_tokens or"
     with pytest.raises(TrainingError, match=said):
-        job.fine_tune(bases["llama"], EXAMPLES, HELD, *folders, settings, launch=COPIED)
+        job.fine_tune(bases["llama"], EXAMPLES, HELD, out, early, work, settings, launch=COPIED)
 
 
 def test_two_hosts_train_as_one_process_does(alone, bases, folder, root):

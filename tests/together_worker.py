@@ -40,7 +40,8 @@ def in_float32() -> None:
 
 def watch(reads: Reads, path: Path) -> None:
     """Note in ``reads`` what the training steps from now on are given."""
-    step = transformers.Trainer.training_step
+    trainer: Any = transformers.Trainer
+    step = trainer.training_step
     dies, _, number = os.environ.get("TOGETHER_KILL", "").partition(":")
 
     def training_step(self: Any, model: Any, inputs: dict[str, Any], *rest: Any) -> Any:
@@ -50,7 +51,7 @@ def watch(reads: Reads, path: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, model, inputs, *rest)
 
-    transformers.Trainer.training_step = training_step
+    trainer.training_step = training_step
 
 
 def examples(inputs: dict[str, Any]) -> list[list[int]]:

@@ -25,10 +25,13 @@ SMALL = (
     "models/sft/settings.json",
     "models/dpo/history.json",
     "models/dpo/settings.json",
-    "pairs/faults.json",
+    "models/sft/README.md",
+    "models/dpo/README.md",
+    "pairs/report.json",
     "evaluations/bfcl/base.json",
     "evaluations/bfcl/SFT.json",
     "evaluations/bfcl/SFT+DPO.json",
+    "scaling/plan.json",
 )
 MODELS = ("base", "SFT", "SFT+DPO")
 BEGIN, END = "<!-- reference run: begin -->", "<!-- reference run: end -->"
