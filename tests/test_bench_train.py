@@ -1,4 +1,4 @@
-"""The training benchmark: TRL's trainer and ours walk the same loss curve, and the book's figures are a run's."""
+"""The training benchmark: TRL's trainer and ours take the same steps; the figures in the book are a run's."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def test_trl_with_its_defaults_and_this_project_take_the_same_steps(tiny_model, 
     train.main(["3", "0"])
     found = read_json(tmp_path / "speed.json")
     rows = {row["name"]: row for row in found["rows"]}
-    assert len(rows) == 6 and rows[train.BASELINE]["ratio"] == 1
+    assert len(rows) == 5 and rows[train.BASELINE]["ratio"] == 1
     baseline = rows[train.BASELINE]["losses"]
     assert len(baseline) == 3 and baseline[2] < baseline[0] - 0.01
     for name, row in rows.items():
         if row["steps"] == 3 and "upper half" not in name:  # which trains other weights
             assert row["losses"] == pytest.approx(baseline, rel=1e-4)
-    assert found["largest_loss_difference"] < 1e-3 and 0 < found["utilisation"]
+    assert found["largest_loss_difference"] < 1e-3 and found["utilisation"] > 0
 
 
 def test_the_books_figures_are_a_whole_run_with_its_command():
