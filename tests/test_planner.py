@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Mixtr
 
 from xlam_lib.errors import ProfileError, TrainingError
 from xlam_lib.models import SERIES, count_parameters
-from xlam_lib.train import planner
+from xlam_lib.train import peaks, planner
 from xlam_lib.train.planner import DEVICES, Cluster, Recipe
 
 SIZES: dict[str, Any] = dict(
@@ -120,7 +120,7 @@ def test_a_mixture_is_multiplied_with_its_chosen_experts_only():
 @pytest.mark.parametrize("name", ["llama", "mixtral"])
 def test_adapters_are_as_many_as_peft_makes(name, modules):
     recipe = replace(SMALL, method="lora", modules=modules)
-    model = planner._build(CONFIGS[name], recipe, "meta")
+    model = peaks._build(CONFIGS[name], recipe, "meta")
     made = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert planner.adapter_parameters(planner.shape_of(CONFIGS[name]), recipe) == made
 
@@ -141,7 +141,7 @@ def test_adapters_are_as_many_as_peft_makes(name, modules):
 def test_estimated_memory_is_the_traced_steps(name, method, precision, recompute):
     recipe = replace(SMALL, method=method, precision=precision, recompute=recompute)
     estimated = max(sum(parts.values()) for parts in planner.memory(CONFIGS[name], recipe).values())
-    assert estimated == pytest.approx(planner.trace_peak(CONFIGS[name], recipe), rel=0.1)
+    assert estimated == pytest.approx(peaks.trace_peak(CONFIGS[name], recipe), rel=0.1)
 
 
 @pytest.mark.slow
@@ -149,19 +149,19 @@ def test_estimated_memory_is_the_traced_steps(name, method, precision, recompute
 def test_a_sharded_step_takes_what_was_estimated(name):
     recipe = replace(SMALL, precision="mixed", sharding="fsdp", recompute=True)
     estimated = max(sum(parts.values()) for parts in planner.memory(CONFIGS[name], recipe, 4).values())
-    assert estimated == pytest.approx(planner.trace_peak(CONFIGS[name], recipe, 4), rel=0.15)
+    assert estimated == pytest.approx(peaks.trace_peak(CONFIGS[name], recipe, 4), rel=0.15)
 
 
 @pytest.mark.slow
 def test_a_process_that_trains_takes_what_was_traced():
     config = LlamaConfig(**{**CONFIGS["llama"].to_dict(), "hidden_size": 256, "intermediate_size": 768})
     recipe = replace(SMALL, precision="fp32", micro_tokens=2048)
-    measured = planner.measure_peak(config, recipe)
-    assert measured == pytest.approx(planner.trace_peak(config, recipe), rel=0.4)  # small beside the noise
+    measured = peaks.measure_peak(config, recipe)
+    assert measured == pytest.approx(peaks.trace_peak(config, recipe), rel=0.4)  # small beside the noise
 
 
 def test_attention_keeps_nothing_that_grows_with_the_square_of_the_length():
-    short, long = (planner.trace_peak(CONFIGS["llama"], replace(SMALL, length=size)) for size in (64, 512))
+    short, long = (peaks.trace_peak(CONFIGS["llama"], replace(SMALL, length=size)) for size in (64, 512))
     assert long == pytest.approx(short, rel=0.01)
 
 
@@ -248,10 +248,10 @@ def test_bad_input_is_named():
     with pytest.raises(TrainingError, match="no device"):
         Cluster(H100.device, 0)
     with pytest.raises(TrainingError, match="sharding='none'"):
-        planner.trace_peak("xLAM-1b-fc-r", Recipe(method="lora", sharding="fsdp"), 8)
+        peaks.trace_peak("xLAM-1b-fc-r", Recipe(method="lora", sharding="fsdp"), 8)
     with pytest.raises(TrainingError, match="sharding='none'"):
-        planner.measure_peak("xLAM-1b-fc-r", Recipe(sharding="fsdp"))
+        peaks.measure_peak("xLAM-1b-fc-r", Recipe(sharding="fsdp"))
     with pytest.raises(TrainingError, match="precision='bf16'"):
-        planner.trace_peak(CONFIGS["mixtral"], Recipe())
+        peaks.trace_peak(CONFIGS["mixtral"], Recipe())
     with pytest.raises(ProfileError, match="not of the series"):
         planner.estimate("xLAM-9b", Recipe(), H100)

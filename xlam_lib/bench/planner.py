@@ -13,7 +13,8 @@ from typing import Any
 
 from xlam_lib.bench.verify import table
 from xlam_lib.records import write_json
-from xlam_lib.train.planner import Recipe, measure_peak, memory, trace_peak
+from xlam_lib.train.peaks import measure_peak, trace_peak
+from xlam_lib.train.planner import Recipe, memory
 
 FILE = Path(__file__).parents[1] / "data" / "planner.json"
 SMALL, MIDDLE = "SmolLM2-135M-Instruct", "SmolLM2-360M-Instruct"

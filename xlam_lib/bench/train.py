@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     seed = int(arguments[1]) if len(arguments) > 1 else 0
     base = assets.model_folder()
     records = synthesize(2 * BATCH * steps, seed=seed, irrelevant=0.1).verified
-    examples = list(make_examples(records, style="brackets"))
+    examples = list(make_examples(records, length="brief", style="plain"))
     _, tokenizer = common.load(base)
     rows = data.encode(tokenizer, examples[: BATCH * steps], 1024)
     settings = sft.Settings(batch_size=BATCH, learning_rate=LEARNING_RATE, warmup_steps=1, seed=seed)
