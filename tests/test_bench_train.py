@@ -14,7 +14,7 @@ def test_trl_with_its_defaults_and_this_project_take_the_same_steps(tiny_model, 
     monkeypatch.setattr(train, "FILE", tmp_path / "speed.json")
     monkeypatch.setattr(train, "LEARNING_RATE", 1e-2)
     monkeypatch.setattr(train, "LAPTOP", "top-1")
-    train.main(["3", "0"])
+    train.main(["3", "0", "ladder"])
     found = read_json(tmp_path / "speed.json")
     rows = {row["name"]: row for row in found["rows"]}
     assert len(rows) == 5 and rows[train.BASELINE]["ratio"] == 1
