@@ -329,7 +329,6 @@ class Interrupted:
     error: str
     seconds: float
     half: Path
-    early: Path
     resumed: Trained
 
 
@@ -348,7 +347,7 @@ def interrupted(bases, folder, watched) -> Callable[[str], Interrupted]:
         shutil.copytree(own / "work" / "checkpoints", own / "half")
         start("full", bases, own, where)
         resumed = trained(own / "work" / "job.json", own)
-        return Interrupted(str(raised.value), seconds, own / "half", own / "early", resumed)
+        return Interrupted(str(raised.value), seconds, own / "half", resumed)
 
     return train
 
@@ -378,21 +377,16 @@ def test_a_resumed_training_equals_an_uninterrupted_one_step_by_step(interrupted
     assert numbered(resumed.reads, number) == left
 
 
-def taken_over(found: Interrupted, own: Path) -> Path:
-    """A folder in which a training in this process finds what a killed one left behind."""
-    shutil.copytree(found.half, own / "work")
-    shutil.copytree(found.early, own / "early")
-    return own
-
-
 def test_one_process_finishes_what_two_began(interrupted, alone, bases, folder):
-    own = taken_over(interrupted(COPIED), folder / "taken-over")
+    own = folder / "taken-over"
+    shutil.copytree(interrupted(COPIED).half, own / "work")
     found = Trained(own, asdict(start("full", bases, own)), [])
     assert found.outcome["tokens"] < alone("full").outcome["tokens"]  # it did not begin anew
     same(found, alone("full"))
 
 
 def test_a_sharded_checkpoint_is_for_sharded_processes(interrupted, plainly, bases, folder):
-    own = taken_over(interrupted(SHARDED), folder / "not-taken-over")
+    own = folder / "not-taken-over"
+    shutil.copytree(interrupted(SHARDED).half, own / "work")
     with pytest.raises(TrainingError, match=f"checkpoint-{SAVED}: a sharded checkpoint"):
         start("full", bases, own)

@@ -48,7 +48,8 @@ class Settings:
         Into how many parts the data are dealt, each with a shuffle of its own; 0 for one a process. One
         process may play several, and then takes the same steps as that many processes.
     packing
-        Lay a micro-batch's examples end to end in one row, apart from one another; else pad them.
+        Lay a micro-batch's examples end to end in one row, apart from one another (on a CPU, with what their
+        prompts have in common computed once); else pad them.
     batch_tokens
         Above 0, a micro-batch takes as many examples as fit into so many tokens, not ``batch_size``.
     learning_rate, warmup_steps, weight_decay
@@ -182,8 +183,8 @@ def fit(
     model = common.choose_trained(model, settings.method, settings.lora_rank)
     trained, parameters = common.trained_share(model)
     watch = common.Watch(report)
-    collate = data.packed if settings.packing else data.padded
-    trainer = _trainer(model, tokenizer, rows, plan, work, settings, partial(_collate, collate, tokenizer))
+    collate = partial(_collate, data.packed if _in_one_row(settings) else data.padded, tokenizer)
+    trainer = _trainer(model, tokenizer, rows, plan, work, settings, collate)
     measure = _Measure(trainer, held, settings, plan.streams, watch)
     early_step = max(int(len(plan.steps) * settings.early_share), 1)
 
@@ -242,6 +243,15 @@ def fit(
             )
     cluster.barrier()
     return outcome
+
+
+def _in_one_row(settings: Settings) -> bool:
+    """Whether the loader lays a micro-batch out in one row.
+
+    On a CPU the head does (:mod:`xlam_lib.train.head`), from padded rows, and computes what their prompts
+    have in common once.
+    """
+    return settings.packing and best_device().type != "cpu"
 
 
 def _collate(collate: Callable[..., data.Batch], tokenizer: Any, items: Sequence[Any]) -> data.Batch:
@@ -336,7 +346,7 @@ def measure(model: Any, tokenizer: Any, rows: data.Rows, settings: Settings, str
     model.eval()
     sums = torch.zeros(5, dtype=torch.float64, device=next(model.parameters()).device)
     for batch in schedule.batches_of(plan, cluster.rank(), cluster.processes()):
-        found = scores(model, tokenizer, rows, batch, settings.packing)
+        found = scores(model, tokenizer, rows, batch, _in_one_row(settings))
         if batch:
             exact = found[:, 1] == found[:, 2]
             sums += torch.stack([*found.sum(0), exact.sum(), torch.tensor(len(batch), device=sums.device)])
