@@ -13,7 +13,6 @@ All is computed in float32, whatever the processor is fast at: curves are compar
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
@@ -56,16 +55,12 @@ def watch(reads: Reads, path: Path) -> None:
 
 def examples(inputs: dict[str, Any]) -> list[list[int]]:
     """The token ids of each example of a micro-batch, of which there may be none to learn from."""
-    ids = inputs["input_ids"]
-    if "cu_seq_lens_q" in inputs:
-        if (inputs["labels"] == IGNORE).all():
-            return []
-        bounds = inputs["cu_seq_lens_q"].tolist()
-        return [ids[0, begin:end].tolist() for begin, end in itertools.pairwise(bounds)]
-    if inputs["weight"] == 0:
+    ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
+    if "weight" in inputs:  # pairs: the rows with the chosen answers, then those with the rejected
+        mask = mask[: len(mask) // 2] if inputs["weight"] else mask[:0]
+    elif (inputs["labels"] == IGNORE).all():
         return []
-    mask = inputs["attention_mask"].bool()
-    return [ids[row][mask[row]].tolist() for row in range(len(ids) // 2)]  # then follow the rejected ones
+    return [row[own].tolist() for row, own in zip(ids, mask, strict=False)]
 
 
 class Stream(IterableDataset[torch.Tensor]):
