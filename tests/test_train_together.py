@@ -55,7 +55,7 @@ FULL = sft.Settings(
     batch_size=2, accumulation=2, streams=2, epochs=3, learning_rate=1e-2, eval_steps=3, save_steps=4, seed=3
 )
 STEPS, SAVED, DIES = 9, 4, 6  # steps; the one whose checkpoint is resumed from; the one that is not finished
-DPO = dpo.Settings(batch_size=2, streams=2, epochs=2, learning_rate=5e-3, lora_rank=4, seed=3)
+DPO = dpo.Settings(batch_size=2, streams=2, epochs=2, learning_rate=2e-2, lora_rank=4, seed=3)
 # By name: which base, what is learnt, and how. Of 7 pairs one stream has four, two and two, the other three,
 # two and one; of 5 one has three, and in an epoch's second step the other has none.
 TRAININGS: dict[str, tuple[str, list[Any], list[Any], Any]] = {
@@ -63,7 +63,7 @@ TRAININGS: dict[str, tuple[str, list[Any], list[Any], Any]] = {
     "lora": ("llama", EXAMPLES, HELD, replace(FULL, method="lora", lora_rank=4, save_steps=0)),
     "mixtral": ("mixtral", EXAMPLES[:9], HELD, replace(FULL, save_steps=0)),
     "mixtral lora": ("mixtral", EXAMPLES[:9], HELD, replace(FULL, method="lora", lora_rank=4, save_steps=0)),
-    "dpo uneven": ("llama", [pair(n) for n in range(7)], [pair(n) for n in range(17, 20)], DPO),
+    "dpo uneven": ("mixtral", [pair(n) for n in range(7)], [pair(n) for n in range(17, 20)], DPO),
     "dpo empty": ("llama", [pair(n) for n in range(5)], [pair(n) for n in range(17, 20)], DPO),
 }
 
@@ -186,7 +186,7 @@ def same(found: Trained, expected: Trained) -> None:
     assert found.outcome["steps"] == expected.outcome["steps"]
     entries = zip(found.outcome["history"], expected.outcome["history"], strict=True)
     for one, other in entries:
-        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
     files = sorted(
         path.relative_to(expected.folder) for path in expected.folder.glob("[eo]*/**/*.safetensors")
     )
@@ -196,9 +196,8 @@ def same(found: Trained, expected: Trained) -> None:
     for file in files:
         one, other = load_file(found.folder / file), load_file(expected.folder / file)
         assert one.keys() == other.keys()
-        apart = {name: float((one[name] - other[name]).abs().max()) for name in one}
-        print(file, max(apart.values()))
-        assert max(apart.values()) < 1e-4, file
+        # The farthest that a weight has come is about 0.07.
+        assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-5, file
 
 
 @pytest.mark.parametrize("where", [COPIED, SHARDED])
@@ -221,6 +220,7 @@ def test_an_alignment_is_launched_as_a_notebook_does(alone, bases, folder, monke
         bases[base], given, held, own / "out", own / "work", settings, lambda *what: told.append(what), COPIED
     )
     assert isinstance(outcome, dpo.Outcome) and outcome.processes == 2
+    assert [file.name for file in (own / "out").rglob("*.safetensors")] == ["adapter_model.safetensors"]
     assert told[-1][:2] == (outcome.steps, outcome.steps)
     # Where the processor is fast at bfloat16 the launched processes compute in it.
     expected = alone(name).curve("loss")
