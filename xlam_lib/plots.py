@@ -49,7 +49,7 @@ def stacked(
         axes.barh(labels, values, left=left, label=name, color=COLOURS[index % len(COLOURS)])
         left += values
     for place, total in enumerate(left):
-        axes.text(total, place, f" {total:g}", va="center", fontsize=9)
+        axes.text(total, place, f" {_short(total)}", va="center", fontsize=9)
     axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.invert_yaxis()
     axes.set_xlabel(unit)
@@ -60,6 +60,10 @@ def stacked(
     if len(series) > 1:
         figure.legend(loc="outside lower left", ncols=min(len(series), 4))
     return figure
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def grouped(groups: Mapping[str, Mapping[str, float]], title: str, unit: str, label: str = "") -> Figure:
@@ -113,6 +117,8 @@ def curves(
                 axes.plot(xs[smooth - 1 :], mean, color=colour, label=name)
             else:
                 axes.plot(xs, ys, color=colour, label=name, marker="o" if len(ys) < 6 else "")
+        if all(float(value).is_integer() for xs, _ in lines.values() for value in xs):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         if len(lines) > 1:
@@ -296,7 +302,8 @@ def scatter(
         xs, ys, labels = zip(*points, strict=True) if points else ((), (), ())
         axes.scatter(xs, ys, s=36, color=COLOURS[index % len(COLOURS)], label=name, zorder=3)
         for place in zip(xs, ys, labels, strict=True):
-            axes.annotate(place[2], place[:2], xytext=(6, 3), textcoords="offset points", fontsize=8)
+            offset = (6, -11 if index % 2 else 3)  # points of two series often lie side by side
+            axes.annotate(place[2], place[:2], xytext=offset, textcoords="offset points", fontsize=8)
     if "x" in logarithmic:
         axes.set_xscale("log")
     if "y" in logarithmic:

@@ -206,6 +206,7 @@ def _trl(
             use_cpu=best_device().type == "cpu",
             # The data's order, the schedule and the log are ours: then the curves can be laid on one another.
             train_sampling_strategy="sequential",
+            learning_rate=LEARNING_RATE,
             lr_scheduler_type="cosine",
             warmup_steps=1,
             logging_steps=1,

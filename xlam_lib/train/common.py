@@ -211,7 +211,13 @@ def same_training(work: Path, identity: str) -> None:
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint of an interrupted training; half-written ones are removed."""
+    """The newest whole checkpoint of an interrupted training; half-written ones are removed.
+
+    Raises
+    ------
+    TrainingError
+        It is sharded and this training is not, or the other way round.
+    """
     cluster.barrier()
     found = []
     for path in folder.glob("checkpoint-*"):
@@ -221,7 +227,16 @@ def last_checkpoint(folder: Path) -> str | None:
         elif cluster.is_main():
             shutil.rmtree(path, ignore_errors=True)
     cluster.barrier()
-    return str(max(found)[1]) if found else None
+    if not found:
+        return None
+    newest = max(found)[1]
+    shards = any(newest.glob("*_fsdp_*"))
+    if shards != cluster.sharded():
+        raise TrainingError(
+            f"{newest}: {'a' if shards else 'not a'} sharded checkpoint; resume with the launch configuration "
+            "that it was begun with, or remove the folder to begin anew"
+        )
+    return str(newest)
 
 
 class MarkComplete(TrainerCallback):

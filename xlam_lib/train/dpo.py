@@ -6,7 +6,8 @@ and not its rank or beta: ours stand in each profile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from xlam_lib.records import write_json
 from xlam_lib.train import attention, cluster, common, data, schedule
 from xlam_lib.train.head import score_labels_only
 
+_COUNT = "num_tokens"  # TRL keeps one value of it, all of the training so far
 _REWARDS = ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
 _LOGGED = ("loss", "learning_rate", "grad_norm", *_REWARDS, *(f"eval_{name}" for name in ("loss", *_REWARDS)))
 
@@ -201,6 +203,16 @@ class _Ended(TrainerCallback):
         self.watch.ended = self.watch.seconds
 
 
+@contextmanager
+def _each_for_itself(accelerator: Any) -> Iterator[None]:
+    """Gathering gives a process what is its own."""
+    accelerator.gather = accelerator.gather_for_metrics = lambda values: values
+    try:
+        yield
+    finally:
+        del accelerator.gather, accelerator.gather_for_metrics
+
+
 def _trainer(
     model: Any,
     tokenizer: Any,
@@ -225,6 +237,9 @@ def _trainer(
         step = plan.steps[number // per_process]
         weights.append(len(batch) * micro / sum(len(b) for stream in step for b in stream))
 
+    own = range(cluster.rank(), len(held), processes)
+    rounds = -(-len(held) // processes)
+
     class Trainer(DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset  # its rows are tokenized already, as they are for fine-tuning
@@ -237,25 +252,49 @@ def _trainer(
 
             return data.loader(len(batches), read, best_device().type == "cuda")
 
+        def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+            def read(number: int) -> data.Batch:
+                within = number < len(own)  # one process may have a pair more than another
+                chosen = held[own[number] if within else 0]
+                return {**self.data_collator([chosen]), "weight": within * rounds * processes / len(held)}
+
+            return data.loader(rounds, read, best_device().type == "cuda")
+
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            weight = inputs.pop("weight", None)
-            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            if weight == 0:  # its rewards are not of this step; a count that TRL keeps as one value stays
-                for values in self._metrics["train"].values():
-                    if len(values) > 1:
-                        values.pop()
-            return loss if weight is None else loss * weight
+            weight = inputs.pop("weight")
+            # TRL gathers rewards from all processes at once, which takes as many pairs from each. Here each
+            # keeps its own micro-batch's means, weighs them as its loss, and `log` adds them up.
+            with _each_for_itself(self.accelerator):
+                loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            for name, values in self._metrics["train" if model.training else "eval"].items():
+                if name != _COUNT:
+                    values[-1] *= weight
+            return loss * weight
 
-    return Trainer(
+        def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+            metrics = self._metrics["train" if self.model.training else "eval"]
+            if metrics:
+                names = sorted(metrics)
+                own = [[float(sum(metrics[name])), float(len(metrics[name]))] for name in names]
+                sums = cluster.gather_sum(torch.tensor(own, device=self.accelerator.device))
+                for name, (total, count) in zip(names, sums.tolist(), strict=True):
+                    metrics[name] = [total if name == _COUNT else total / count]
+            super().log(logs, start_time)
+
+    trainer = Trainer(
         model=model,
         args=DPOConfig(
             **common.arguments(work, settings, len(plan.steps), per_process, common.precision("lora")[1]),
             beta=settings.beta,
-            per_device_eval_batch_size=1,  # means over batches are then means over pairs
+            per_device_eval_batch_size=1,
         ),
         train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(held) if held else None,
         processing_class=tokenizer,
     )
+    # TRL keeps a copy of the adapter as it was for the reference. Ours begins at nothing: the reference is the
+    # model with the adapter off, which TRL takes where there is no copy.
+    trainer.model.delete_adapter("ref")
+    return trainer

@@ -287,13 +287,18 @@ def _trainer(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             """TRL's loss; its metrics without waiting for the device at every micro-batch."""
-            if self.aux_loss_enabled or return_outputs or not model.training:
+            if return_outputs or not model.training:
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            if self.aux_loss_enabled:
+                inputs = {**inputs, "output_router_logits": True}
             outputs = model(**inputs, use_cache=False, fused_lm_head=True)
             items = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
             loss = -outputs.log_probs.sum() / torch.as_tensor(items).clamp(min=1)
             if self.args.average_tokens_across_devices and num_items_in_batch is not None:
                 loss = loss * self.accelerator.num_processes  # which DDP and FSDP divide by
+            if self.aux_loss_enabled:  # a mean over a micro-batch's tokens, and so over micro-batches
+                steps = 1 if num_items_in_batch is None else self.current_gradient_accumulation_steps
+                loss = loss + self.router_aux_loss_coef * outputs.aux_loss / steps
             with torch.no_grad():
                 found = torch.stack([outputs.label_mask.sum(), outputs.is_top1.sum()]).double()
                 self.sums = found if self.sums is None else self.sums + found

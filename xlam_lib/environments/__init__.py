@@ -1,0 +1,1 @@
+"""Environments that answer an agent's calls: WebShop, ToolQuery, ToolBench."""
