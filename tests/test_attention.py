@@ -280,7 +280,7 @@ def test_scores_that_an_architecture_changes_are_refused():
     q = torch.zeros(1, 2, 3, 4)
     bounds = torch.tensor([0, 3], dtype=torch.int32)
     with pytest.raises(TrainingError, match="softcap"):
-        attention._attend(torch.nn.Identity(), q, q, q, None, cu_seq_lens_q=bounds, softcap=30.0)
+        attention.attend(torch.nn.Identity(), q, q, q, None, cu_seq_lens_q=bounds, softcap=30.0)
 
 
 @settings(max_examples=60, deadline=None)

@@ -153,6 +153,18 @@ def test_a_sharded_step_takes_what_was_estimated(name):
 
 
 @pytest.mark.slow
+def test_experts_are_shared_out_whole():
+    """FSDP2 cuts the fused experts by expert: on more devices than experts some hold none, others one."""
+    recipe = replace(SMALL, precision="mixed", sharding="fsdp", recompute=True)
+    config, shape = CONFIGS["mixtral"], planner.shape_of(CONFIGS["mixtral"])
+    few, many = (planner.memory(config, recipe, devices)["forward"]["weights"] for devices in (4, 8))
+    experts = 4 * shape.layers * shape.expert
+    assert many == pytest.approx((few - experts / 4) / 2 + experts / 4)
+    estimated = max(sum(parts.values()) for parts in planner.memory(config, recipe, 8).values())
+    assert estimated == pytest.approx(peaks.trace_peak(config, recipe, 8), rel=0.15)
+
+
+@pytest.mark.slow
 def test_a_process_that_trains_takes_what_was_traced():
     config = LlamaConfig(**{**CONFIGS["llama"].to_dict(), "hidden_size": 256, "intermediate_size": 768})
     recipe = replace(SMALL, precision="fp32", micro_tokens=2048)

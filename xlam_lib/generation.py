@@ -1,7 +1,8 @@
 """One :func:`generate` over any back end that answers chats; nothing here needs torch.
 
-Batches are fixed by the prompts alone (sorted by length, then cut), and answers are kept in a cache
-file batch by batch, so that an interrupted call goes on where it stopped and ends with the same bytes.
+Batches are fixed by the prompts alone: those that begin alike go together, because a back end may read their
+common beginning once, and such groups follow one another by length. Answers are kept in a cache file batch by
+batch, so that an interrupted call goes on where it stopped and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -40,7 +41,8 @@ class Backend(Protocol):
     """Anything that answers chats: a local model, an HTTP endpoint, an engine.
 
     Attributes: ``name`` for tables and cache keys. A back end with a true ``schedules`` is given all chats
-    at once, because it bounds its own concurrency and memory (an endpoint, an engine).
+    at once, because it bounds its own concurrency and memory (an endpoint, an engine). One with a true
+    ``constrains`` takes a third argument, ``schemas``, and holds each answer to its JSON Schema.
     """
 
     @property
@@ -57,7 +59,8 @@ def generate(
     *,
     max_new_tokens: int = 256,
     batch_size: int = 32,
-    batch_characters: int = 32_000,
+    batch_characters: int = 160_000,
+    schemas: Sequence[str | None] | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> list[Generation]:
@@ -72,9 +75,12 @@ def generate(
     max_new_tokens
         The longest answer, in tokens.
     batch_size
-        Chats a batch, at most. Sorted by length first, so that little of a batch is padding.
+        Chats a batch, at most.
     batch_characters
-        Characters a batch, padding included: long prompts go in smaller batches, which bounds memory.
+        Chats of a batch times its longest, in characters: long prompts go in smaller batches, which bounds
+        memory.
+    schemas
+        For each chat a JSON Schema (as JSON text) that the answer is held to, or ``None`` where it is free.
     cache
         A JSON Lines file of answered batches; those found there are not generated again.
     progress
@@ -83,25 +89,31 @@ def generate(
     Raises
     ------
     XlamError
-        The batch size or the limit is not positive.
+        The batch size or the limit is not positive, or the back end cannot hold answers to a schema.
     """
     if batch_size < 1 or max_new_tokens < 1:
         raise XlamError(
             f"batch_size {batch_size} and max_new_tokens {max_new_tokens} must both be at least 1"
         )
+    if schemas is not None and not getattr(backend, "constrains", False):
+        raise XlamError(f"{backend.name}: cannot hold answers to a schema; use a local model or an endpoint")
+    if schemas is not None and len(schemas) != len(chats):
+        raise XlamError(f"{len(schemas)} schemas for {len(chats)} chats; give one for each, or None")
     answers: list[Generation | None] = [None] * len(chats)
     known = _read_cache(cache)
-    lengths = [sum(len(message["content"]) for message in chat) for chat in chats]
     done = 0
     if getattr(backend, "schedules", False):
         batches = [list(range(len(chats)))] if chats else []
     else:
-        batches = _batches(lengths, batch_size, batch_characters)
+        batches = _batches(chats, batch_size, batch_characters)
     for batch in batches:
-        key = _key(backend.name, max_new_tokens, [chats[i] for i in batch])
+        asked = [chats[i] for i in batch]
+        held = [schemas[i] for i in batch] if schemas is not None else None
+        key = _key(backend.name, max_new_tokens, asked, held)
         found = known.get(key)
         if found is None:
-            found = backend.generate([chats[i] for i in batch], max_new_tokens)
+            more: dict[str, Any] = {} if held is None else {"schemas": held}
+            found = backend.generate(asked, max_new_tokens, **more)
             _append(cache, key, found)
         for i, answer in zip(batch, found, strict=True):
             answers[i] = answer
@@ -111,20 +123,44 @@ def generate(
     return [answer for answer in answers if answer is not None]
 
 
-def _batches(lengths: Sequence[int], size: int, characters: int) -> Iterator[list[int]]:
-    """Indices in batches, shortest first; a batch's count times its longest stays within ``characters``."""
+def _batches(chats: Sequence[Sequence[Message]], size: int, characters: int) -> Iterator[list[int]]:
+    """Indices in batches; a batch's count times its longest chat stays within ``characters``.
+
+    Chats that have more than half in common with the one before them in alphabetical order make a group.
+    """
+    texts = ["\0".join(f"{message['role']}\1{message['content']}" for message in chat) for chat in chats]
+    groups: list[list[int]] = []
+    before = ""
+    for i in sorted(range(len(texts)), key=lambda i: (texts[i], i)):
+        if not groups or 2 * _common(before, texts[i]) <= len(texts[i]):
+            groups.append([])
+        groups[-1].append(i)
+        before = texts[i]
+    groups.sort(key=lambda group: (max(len(texts[i]) for i in group), texts[group[0]]))
     batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and (len(batch) == size or (len(batch) + 1) * lengths[i] > characters):
+    longest = 0
+    for i in (i for group in groups for i in group):
+        longest = max(longest, len(texts[i]))
+        if batch and (len(batch) == size or (len(batch) + 1) * longest > characters):
             yield batch
-            batch = []
+            batch, longest = [], len(texts[i])
         batch.append(i)
     if batch:
         yield batch
 
 
-def _key(name: str, limit: int, chats: Sequence[Sequence[Message]]) -> str:
-    return hashlib.sha256(json.dumps([name, limit, chats], sort_keys=True).encode()).hexdigest()
+def _common(one: str, two: str) -> int:
+    """How many characters two texts begin with in common."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two))
+    )
+
+
+def _key(
+    name: str, limit: int, chats: Sequence[Sequence[Message]], schemas: Sequence[str | None] | None
+) -> str:
+    parts = [name, limit, chats] if schemas is None else [name, limit, chats, schemas]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class _Batch(msgspec.Struct):

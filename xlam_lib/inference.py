@@ -1,22 +1,35 @@
 """A local model as a back end, greedy by default; :func:`generate` comes from :mod:`xlam_lib.generation`.
 
-The decoding loop is our own, over any causal model of ``transformers``, because on a CPU the cost of
-``model.generate`` for a small model is copying: it concatenates the key-value cache at every step and
-carries finished rows to the end. Here the cache is allocated once, rows leave the batch when they
-stop, and a row stops at the end of its first whole JSON value as well as at the end-of-text token.
+The decoding loop is our own, over the causal models of ``transformers`` whose attention can be replaced
+(Llama, Mistral, Mixtral and their like). What it does differently from ``model.generate``, in the order of
+what each is worth on a CPU:
+
+* Prompts of one batch that begin alike are read once up to where they part: function-calling questions share
+  instructions and often all their tools. Nothing is padded; prompts lie side by side in one packed row.
+* The key-value cache is allocated once and written in place. A row that has ended leaves the batch, and the
+  last row takes its slot.
+* Heads that share a key are computed against it together, so keys and values are never expanded.
+* A row ends at the end of its first whole JSON value as well as at the end-of-text token.
+
+The tokens are those of greedy ``model.generate`` but for near ties that another order of additions decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import sdpa_mask
 
+from xlam_lib.errors import TrainingError, XlamError
 from xlam_lib.formats import find_end
 from xlam_lib.generation import Backend, Generation, Message, Progress, generate
+from xlam_lib.train import attention
 
 __all__ = [
     "Backend",
@@ -48,47 +61,115 @@ def best_device() -> torch.device:
 
 
 class _KeyValues:
-    """A key-value cache allocated once: ``update`` writes in place and returns views.
+    """A key-value cache allocated once, a slot a row, written in place.
 
-    ``keys[layer]`` and ``values[layer]`` have the shape (rows, key-value heads, capacity, head size).
-    It speaks the two methods of transformers' caches that a decoder with a 4-d mask calls.
+    ``keys[layer]`` and ``values[layer]`` have the shape (slots, key-value heads, capacity, head size), and
+    ``lengths`` says how many tokens of each slot are there. It speaks the two methods of transformers'
+    caches that a decoder calls. While ``packed`` is set, it takes the rows of one packed row apart.
     """
 
     is_compileable = False
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, slots: int, capacity: int, device: torch.device) -> None:
         self.capacity = capacity
-        self.length = 0
+        self.lengths = torch.zeros(slots, dtype=torch.long, device=device)
+        self.longest = 0  # of the slots in use, before this step's token
+        self.slots = torch.arange(slots, device=device)
+        self.packed: tuple[int, attention.Packed] | None = None  # the first slot, and the rows
         self.keys: dict[int, torch.Tensor] = {}
         self.values: dict[int, torch.Tensor] = {}
 
+    # Zeros, for a masked place still takes part: nothing times what memory happens to hold may be no number.
     def update(
         self, key: torch.Tensor, value: torch.Tensor, layer: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, heads, count, size = key.shape
         if layer not in self.keys:
-            self.keys[layer] = key.new_zeros(rows, heads, self.capacity, size)
-            self.values[layer] = value.new_zeros(rows, heads, self.capacity, value.shape[-1])
-        end = self.length + count
-        self.keys[layer][:, :, self.length : end] = key
-        self.values[layer][:, :, self.length : end] = value
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+            shape = (len(self.slots), key.shape[1], self.capacity)
+            self.keys[layer] = key.new_zeros(*shape, key.shape[-1])
+            self.values[layer] = value.new_zeros(*shape, value.shape[-1])
+        kept = (self.keys[layer], self.values[layer])
+        if self.packed is not None:
+            first, rows = self.packed
+            for row, spans in enumerate(rows.spans, first):
+                at = 0
+                for begin, size in spans:
+                    for cache, new in zip(kept, (key, value), strict=True):
+                        cache[row, :, at : at + size] = new[0, :, begin : begin + size]
+                    at += size
+            return key, value
+        count = len(key)
+        for cache, new in zip(kept, (key, value), strict=True):
+            cache[self.slots[:count], :, self.lengths[:count]] = new[:, :, 0]
+        return kept[0][:count, :, : self.longest + 1], kept[1][:count, :, : self.longest + 1]
 
     def get_seq_length(self, *_: Any) -> int:
-        return self.length
+        return 0 if self.packed is not None else self.longest
 
-    def keep(self, rows: torch.Tensor) -> None:
-        for layer in self.keys:
-            self.keys[layer] = self.keys[layer][rows]
-            self.values[layer] = self.values[layer][rows]
+    def move(self, source: int, target: int) -> None:
+        """Let a slot take the place of one that is no longer needed."""
+        size = int(self.lengths[source])
+        for cache in (*self.keys.values(), *self.values.values()):
+            cache[target, :, :size] = cache[source, :, :size]
+        self.lengths[target] = size
+
+
+_NAME = "xlam_inference"
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of one new token a row to the cache; else as in training."""
+    lengths = kwargs.get("lengths")
+    if lengths is None:  # a packed row, or a model that is used in another way
+        return attention.attend(module, query, key, value, attention_mask, scaling, **kwargs)
+    rows, heads, _, size = query.shape
+    mask, window = attention_mask, kwargs.get("sliding_window")
+    if mask is not None and window is not None:
+        places = torch.arange(mask.shape[-1], device=mask.device)
+        mask = mask & (places > lengths[:, None, None, None] - window)
+    # The heads that share a key are asked as several positions of one head, so that keys are read once and
+    # never copied.
+    output = functional.scaled_dot_product_attention(
+        query.view(rows, key.shape[1], -1, size), key, value, attn_mask=mask, scale=scaling
+    )
+    return output.reshape(rows, 1, heads, value.shape[-1]), None
+
+
+_PORTION = 16_384
+
+
+def _portions(prompts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int]]:
+    """Stretches of prompts that are read in one pass, of at most that many tokens unless one is longer."""
+    begin, size = 0, 0
+    for end, prompt in enumerate(prompts):
+        if size and size + len(prompt) > _PORTION:
+            yield begin, end
+            begin, size = end, 0
+        size += len(prompt)
+    yield begin, len(prompts)
 
 
 @dataclass
 class LocalModel:
     """A causal language model of transformers as a back end.
 
-    Attributes: ``name`` for tables and cache keys, the ``model`` and its ``tokenizer``; ``sampling``
-    is ``None`` for greedy decoding or a temperature above 0, with ``seed`` for its draws.
+    Attributes
+    ----------
+    name
+        For tables and cache keys.
+    model, tokenizer
+        Loaded. The model's attention is replaced when the first batch is answered.
+    temperature, seed
+        ``None`` for greedy decoding, or a temperature above 0 with the seed of its draws.
+    stop_at_json
+        End an answer with its first whole JSON value.
     """
 
     name: str
@@ -97,6 +178,9 @@ class LocalModel:
     temperature: float | None = None
     seed: int = 0
     stop_at_json: bool = True
+
+    constrains: ClassVar[bool] = True
+    _constrainer: Any = field(default=None, repr=False)
 
     @classmethod
     def load(
@@ -123,80 +207,153 @@ class LocalModel:
             self.tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=False)
         )
 
-    @torch.inference_mode()
-    def generate(self, chats: Sequence[Sequence[Message]], max_new_tokens: int) -> list[Generation]:
-        """Answer one batch of chats; memory grows with its size times its longest prompt."""
+    def generate(
+        self,
+        chats: Sequence[Sequence[Message]],
+        max_new_tokens: int,
+        schemas: Sequence[str | None] | None = None,
+    ) -> list[Generation]:
+        """Answer one batch of chats; memory grows with its size times its longest prompt.
+
+        ``schemas`` holds each answer to a JSON Schema (as JSON text), see :mod:`xlam_lib.constrained`.
+
+        Raises
+        ------
+        XlamError
+            The architecture's attention cannot be replaced.
+        """
         prompts = [self.encode(chat) for chat in chats]
         limit = getattr(self.model.config, "max_position_embeddings", None) or 1 << 30
         fits = [i for i, prompt in enumerate(prompts) if len(prompt) + max_new_tokens <= limit]
         out = [Generation("", len(prompt), 0, "context") for prompt in prompts]
         if fits:
-            decoded = self._decode([prompts[i] for i in fits], max_new_tokens)
+            own = [schemas[i] for i in fits] if schemas else None
+            decoded = self._decode([prompts[i] for i in fits], max_new_tokens, own)
             for i, (tokens, finish) in zip(fits, decoded, strict=True):
                 text = self.tokenizer.decode(tokens, skip_special_tokens=True)
                 out[i] = Generation(text.strip(), len(prompts[i]), len(tokens), finish)
         return out
 
-    def _decode(self, prompts: list[list[int]], max_new_tokens: int) -> list[tuple[list[int], str]]:
+    def _prepare(self) -> None:
+        """Let the model attend to packed rows and to our cache."""
+        if self.model.config._attn_implementation == _NAME:
+            return
+        AttentionInterface.register(_NAME, _attend)
+        AttentionMaskInterface.register(_NAME, sdpa_mask)
+        try:
+            attention.install(self.model)
+        except TrainingError as error:
+            raise XlamError(
+                f"{self.name}: {error}. To answer with such a model, serve it and use its endpoint"
+            ) from error
+        self.model.set_attn_implementation(_NAME)
+
+    def _masks(self, schemas: Sequence[str | None]) -> list[Any]:
+        """What holds each row to its schema; None where it is free."""
+        if not any(schemas):
+            return [None] * len(schemas)
+        if self._constrainer is None:
+            from xlam_lib.constrained import Constrainer
+
+            self._constrainer = Constrainer(self.tokenizer, self.model.config.vocab_size)
+        return [self._constrainer.mask(schema) if schema else None for schema in schemas]
+
+    @torch.inference_mode()
+    def _decode(
+        self, prompts: list[list[int]], max_new_tokens: int, schemas: Sequence[str | None] | None = None
+    ) -> list[tuple[list[int], str]]:
+        self._prepare()
         model, tokenizer = self.model, self.tokenizer
-        device, dtype = model.device, model.dtype
-        width, total = max(map(len, prompts)), len(prompts)
-        stops = {tokenizer.eos_token_id, getattr(model.config, "eos_token_id", None)}
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        device, total = model.device, len(prompts)
+        stops = {tokenizer.eos_token_id}
+        for own in (model.config, model.generation_config):
+            ends = getattr(own, "eos_token_id", None)
+            stops |= set(ends) if isinstance(ends, list) else {ends}
         generator = torch.Generator(device=device).manual_seed(self.seed)
+        masks = self._masks(schemas or [None] * total)
 
-        # Rows are padded on the left so that all of them continue at the same column.
-        ids = torch.full((total, width), pad, device=device)
-        real = torch.zeros((total, width + max_new_tokens), dtype=torch.bool, device=device)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt, device=device)
-            real[row, width - len(prompt) :] = True
-        lengths = real[:, :width].sum(1)
-        positions = (torch.arange(width, device=device) - (width - lengths)[:, None]).clamp_min(0)
-
-        cache = _KeyValues(width + max_new_tokens)
-        lowest = torch.finfo(dtype).min
-        causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
-        mask = torch.where(causal & real[:, None, None, :width], 0.0, lowest).to(dtype)
-
-        rows = torch.arange(total, device=device)  # the prompts still being answered
+        cache = _KeyValues(total, max(map(len, prompts)) + max_new_tokens, device)
+        hidden = self._read(prompts, cache)
+        rows = list(range(total))  # the prompt that each slot answers
         tokens: list[list[int]] = [[] for _ in prompts]
         finish = ["length"] * total
         for step in range(max_new_tokens):
-            hidden = model.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state[:, -1]
-            cache.length += ids.shape[1]
             logits = model.lm_head(hidden).float()
+            for slot, row in enumerate(rows):
+                if (mask := masks[row]) is not None:
+                    mask.apply(logits[slot])
             if self.temperature:
                 chances = torch.softmax(logits / self.temperature, -1)
                 chosen = torch.multinomial(chances, 1, generator=generator)[:, 0]
             else:
                 chosen = logits.argmax(-1)
-            going = []
-            for place, (row, token) in enumerate(zip(rows.tolist(), chosen.tolist(), strict=True)):
+            picked = chosen.tolist()
+            ended = []
+            for slot, (row, token) in enumerate(zip(rows, picked, strict=True)):
                 if token in stops:
                     finish[row] = "stop"
+                    ended.append(slot)
                     continue
                 tokens[row].append(token)
-                if self.stop_at_json and self._json_ended(tokens[row]):
+                mask = masks[row]
+                if mask is not None:
+                    mask.accept(token)
+                if (mask is not None and mask.ended) or (self.stop_at_json and self._json_ended(tokens[row])):
                     finish[row] = "json"
-                    continue
-                going.append(place)
-            if not going or step + 1 == max_new_tokens:
+                    ended.append(slot)
+            # The last slot takes the place of one that has ended: one row is copied, not all.
+            for slot in reversed(ended):
+                last = len(rows) - 1
+                if slot != last:
+                    cache.move(last, slot)
+                    rows[slot], picked[slot] = rows[last], picked[last]
+                rows.pop()
+                picked.pop()
+            if not rows or step + 1 == max_new_tokens:
                 break
-            if len(going) < len(rows):
-                kept = torch.tensor(going, device=device)
-                rows, chosen, real, lengths = rows[kept], chosen[kept], real[kept], lengths[kept]
-                cache.keep(kept)
-            ids = chosen[:, None]
-            positions = (lengths + step)[:, None]
-            mask = torch.where(real[:, None, None, : cache.length + 1], 0.0, lowest).to(dtype)
+            hidden = self._next(picked, cache)
         return list(zip(tokens, finish, strict=True))
+
+    def _read(self, prompts: list[list[int]], cache: _KeyValues) -> torch.Tensor:
+        """Fill the cache with the prompts, rows packed; the last hidden state of each."""
+        device = self.model.device
+        share = device.type == "cpu"
+        found = []
+        for begin, end in _portions(prompts):
+            rows = [torch.tensor(prompt) for prompt in prompts[begin:end]]
+            packed = attention.pack(rows, share)
+            cache.packed = (begin, packed)
+            inputs = {
+                name: value.to(device) if isinstance(value, torch.Tensor) else value
+                for name, value in packed.inputs.items()
+            }
+            whole = self.model.model(
+                **inputs,
+                attention_mask=torch.empty((1, 1, 0, 0), dtype=torch.bool, device=device),
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state[0]
+            found.append(whole[[spans[-1][0] + spans[-1][1] - 1 for spans in packed.spans]])
+        cache.packed = None
+        cache.lengths[:] = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        return torch.cat(found)
+
+    def _next(self, chosen: list[int], cache: _KeyValues) -> torch.Tensor:
+        """The last hidden states after one more token of each row."""
+        device, count = self.model.device, len(chosen)
+        lengths = cache.lengths[:count]
+        cache.longest = int(lengths.max())
+        seen = torch.arange(cache.longest + 1, device=device) <= lengths[:, None]
+        hidden = self.model.model(
+            input_ids=torch.tensor(chosen, device=device)[:, None],
+            attention_mask=seen[:, None, None],
+            position_ids=lengths[:, None].clone(),
+            past_key_values=cache,
+            use_cache=True,
+            lengths=lengths,
+        ).last_hidden_state[:, -1]
+        cache.lengths[:count] += 1
+        return hidden
 
     def _json_ended(self, tokens: list[int]) -> bool:
         last = self.tokenizer.decode(tokens[-1:])

@@ -64,7 +64,7 @@ def install(model: Any) -> None:
             f"{kind} has layers ({', '.join(sorted(others)) or 'recurrent'}) that would carry one packed "
             "example into the next; train a model of attention layers only (Llama, Mistral, Mixtral)"
         )
-    AttentionInterface.register(NAME, _attend)
+    AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     if getattr(base, "_supports_attention_backend", False):
         base.set_attn_implementation(NAME)
@@ -188,7 +188,7 @@ def _without_mask(decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return args, kwargs | {"attention_mask": torch.empty((1, 1, 0, 0), dtype=torch.bool, device=where)}
 
 
-def _attend(
+def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,

@@ -233,8 +233,8 @@ def last_checkpoint(folder: Path) -> str | None:
     shards = any(newest.glob("*_fsdp_*"))
     if shards != cluster.sharded():
         raise TrainingError(
-            f"{newest}: {'a' if shards else 'not a'} sharded checkpoint; resume with the launch configuration "
-            "that it was begun with, or remove the folder to begin anew"
+            f"{newest}: {'a' if shards else 'not a'} sharded checkpoint; resume with the launch "
+            "configuration that it was begun with, or remove the folder to begin anew"
         )
     return str(newest)
 

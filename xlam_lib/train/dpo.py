@@ -294,7 +294,7 @@ def _trainer(
         eval_dataset=Dataset.from_list(held) if held else None,
         processing_class=tokenizer,
     )
-    # TRL keeps a copy of the adapter as it was for the reference. Ours begins at nothing: the reference is the
-    # model with the adapter off, which TRL takes where there is no copy.
+    # TRL keeps a copy of the adapter as it was for the reference. Ours begins at nothing: the reference is
+    # the model with the adapter off, which TRL takes where there is no copy.
     trainer.model.delete_adapter("ref")
     return trainer

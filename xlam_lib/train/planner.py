@@ -441,18 +441,26 @@ def memory(model: Modelled, recipe: Recipe, devices: int = 1) -> dict[str, dict[
     first to run, ``bottom layer`` that of the layer above the embedding, when nearly all gradients are
     there, ``end`` when the embedding's is added. AdamW's states are there throughout, as they are after the
     first step.
+
+    FSDP2 cuts a parameter along its first dimension. That of transformers' fused experts is the number of
+    experts: where more devices share a model than it has experts, some hold none of them and the others as
+    much as if there were fewer devices. The figures are those of a device that holds some.
     """
     shape, sharded = shape_of(model), recipe.sharding == "fsdp"
     shards = devices if sharded else 1
+    # How much larger the experts are as the shards lie, padded to equal ones.
+    padded = math.ceil(shape.experts / shards) * shards / shape.experts if shape.expert and sharded else 1.0
+    extra = (padded - 1) * shape.expert  # of a layer
     tokens, full, wide = recipe.micro_tokens, recipe.method == "full", hands_on_fp32(recipe)
     b = _computed(recipe)
     trained_bytes = 2 if full and recipe.precision == "bf16" else 4
-    trained = shape.total if full else adapter_parameters(shape, recipe)
-    weights = (trained_bytes * trained + (0 if full else b * shape.total)) / shards
+    held = shape.total + extra * shape.layers
+    trained = held if full else adapter_parameters(shape, recipe)
+    weights = (trained_bytes * trained + (0 if full else b * held)) / shards
     gradients = trained_bytes * trained / shards
     of_embedding = trained_bytes * shape.embedding / shards if full else 0.0
     of_head = trained_bytes * shape.head / shards if full and not shape.tied else of_embedding
-    of_layer = (trained_bytes * shape.layer / shards) if full else gradients / shape.layers
+    of_layer = (trained_bytes * (shape.layer + extra) / shards) if full else gradients / shape.layers
 
     kept = layer_activations(shape, recipe) * tokens
     passed = (4 if wide else b) * shape.hidden * tokens  # what one layer hands the next
@@ -468,10 +476,10 @@ def memory(model: Modelled, recipe: Recipe, devices: int = 1) -> dict[str, dict[
     # pass two layers (one in use, one on its way), and of what is trained the gradients of a layer and of
     # the head, once more in the fp32 that they are added up in.
     ends = b * (shape.embedding + shape.head) if sharded else 0
-    gathered = ends + (2 * b * shape.layer if sharded else 0)
+    gathered = ends + (2 * b * (shape.layer + extra) if sharded else 0)
     last = ends
     if sharded and full:
-        gathered += (b + 4) * shape.layer + b * (shape.head or shape.embedding)
+        gathered += b * shape.layer + 4 * (shape.layer + extra) + b * (shape.head or shape.embedding)
         last += ends * 4 / b + 2 * b * shape.embedding * shape.tied
     # Inside a layer's backward pass: the gradients of its activations, or, in a mixture, the moment when the
     # gradients of all experts' gate and up projections, two thirds of their weights, appear at once.
