@@ -103,7 +103,19 @@ STAGES = {
         ),
         StageSpec(
             "08_bfcl", "Evaluate", ("models/sft", "models/dpo"), ("evaluations/bfcl",),
-            ("evaluate", "inference.py", "formats", "prompts.py"),
+            ("evaluate", "inference.py", "generation.py", "constrained.py", "formats", "prompts.py"),
+        ),
+        StageSpec(
+            "09_agents", "Act", ("models/sft", "models/dpo"),
+            ("evaluations/webshop", "evaluations/toolquery", "evaluations/toolquery_unified",
+             "evaluations/toolbench"),
+            ("environments", "agents", "evaluate/pass_rate.py", "evaluate/intervals.py", "verify",
+             "inference.py", "generation.py", "formats", "prompts.py"),
+        ),
+        StageSpec(
+            "11_diagnose", "Diagnose", ("sft", "models/sft", "evaluations/bfcl"), ("diagnosis",),
+            ("diagnose.py", "evaluate", "synthesis", "mixture.py", "train", "inference.py", "generation.py",
+             "formats", "prompts.py"),
         ),
         StageSpec(
             "12_scaling", "Scale", (), ("scaling",), ("train/planner.py", "data", "paper.py", "plots.py"),
