@@ -481,6 +481,22 @@ def test_keys_are_what_they_were():
     assert key == "4f47c561bb6dee664aaa67df7d5f5edf8b46ff9ab2f08c93319ea9a8f752d23d"
 
 
+def test_schemas_go_to_the_server_and_make_other_requests(tmp_path):
+    schema = '{"type": "object"}'
+    journal = tmp_path / "journal.jsonl"
+    with serve() as server:
+        backend = endpoint(server, journal=journal)
+        held = generate(chats(2), backend, schemas=[schema, None])
+        assert [body.get("response_format") for body in sorted(server.bodies, key=str)].count(None) == 1
+        formats = [body["response_format"] for body in server.bodies if "response_format" in body]
+        assert formats == [
+            {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
+        ]
+        free = generate(chats(2), backend)
+    assert len(server.bodies) == 3 and held == free  # of the four requests one was the same
+    assert len(lines(journal)) == 3
+
+
 def test_progress_counts_journalled_answers_too(tmp_path):
     seen: list[tuple[int, int]] = []
     with serve() as server:

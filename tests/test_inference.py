@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from xlam_lib import generation
 from xlam_lib.errors import XlamError
 from xlam_lib.inference import Generation, LocalModel, best_dtype, generate
 
@@ -108,6 +109,39 @@ def test_progress_counts_every_chat_and_bad_sizes_are_refused():
     assert generate([], Counting()) == []
     with pytest.raises(XlamError, match="at least 1"):
         generate([chat("a")], Counting(), batch_size=0)
+
+
+def test_chats_that_begin_alike_are_answered_together():
+    """Groups with a common beginning stay whole and go by their longest; the rest by length."""
+    texts = ["x" * 40, "tools: A B C; first", "y" * 15, "tools: A B C; second one", "tools: A B C; third"]
+    batches = list(generation._batches([chat(text) for text in texts], 3, 10_000))
+    assert batches == [[2, 1, 3], [4, 0]]
+    assert [len(batch) for batch in generation._batches([chat("a" * 30)] * 9, 9, 100)] == [2, 2, 2, 2, 1]
+
+
+def test_schemas_are_for_back_ends_that_keep_them():
+    with pytest.raises(XlamError, match="counting: cannot hold answers to a schema"):
+        generate([chat("a")], Counting(), schemas=["{}"])
+
+
+def test_a_window_of_attention_is_kept(tmp_path):
+    """Mistral before version 0.2 attends to the last tokens only; so do prompts longer than that here."""
+    from tests.tiny import make_series
+
+    folder = make_series(tmp_path / "mistral", "xLAM-7b-r")
+    model = LocalModel.load(folder, "windowed", stop_at_json=False)
+    model.model.config.sliding_window = 9
+    for layer in model.model.model.layers:
+        layer.self_attn.sliding_window = 9
+    prompts = [model.encode(chat("word " * n)) for n in (3, 40)]
+    found = [row for row, _ in model._decode(prompts, 8)]
+    for prompt, row in zip(prompts, found, strict=True):
+        ids = list(prompt)
+        for _ in range(8):
+            with torch.inference_mode():
+                logits = model.model(torch.tensor([ids]), use_cache=False).logits
+            ids.append(int(logits[0, -1].argmax()))
+        assert row == ids[len(prompt) :]
 
 
 def test_cpus_without_bfloat16_use_float32(monkeypatch):

@@ -129,6 +129,7 @@ class Endpoint:
     usage: Usage = field(default_factory=Usage, compare=False, repr=False)
 
     schedules: ClassVar[bool] = True
+    constrains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         url = httpx.URL(self.base_url)
@@ -158,9 +159,14 @@ class Endpoint:
             return self.model
         return f"{self.model} (temperature {self.temperature:g}, top_p {self.top_p:g}, seed {self.seed})"
 
-    def generate(self, chats: Sequence[Sequence[Message]], max_new_tokens: int) -> list[Generation]:
+    def generate(
+        self,
+        chats: Sequence[Sequence[Message]],
+        max_new_tokens: int,
+        schemas: Sequence[str | None] | None = None,
+    ) -> list[Generation]:
         """Answer chats in order, through the :attr:`journal` if there is one; see :meth:`complete`."""
-        return self.complete(chats, self.journal, max_new_tokens=max_new_tokens)
+        return self.complete(chats, self.journal, max_new_tokens=max_new_tokens, schemas=schemas)
 
     def complete(
         self,
@@ -169,6 +175,7 @@ class Endpoint:
         *,
         max_new_tokens: int = 512,
         progress: Progress | None = None,
+        schemas: Sequence[str | None] | None = None,
     ) -> list[Generation]:
         """Answer every request, in order; may be called where an event loop is running (Jupyter).
 
@@ -183,6 +190,9 @@ class Endpoint:
             The longest answer, in tokens.
         progress
             Called with (requests answered, requests), from the thread that runs the requests.
+        schemas
+            For each request a JSON Schema (as JSON text) that the server holds its answer to, or ``None``;
+            sent as ``response_format``, which vLLM and OpenAI understand.
 
         Returns
         -------
@@ -201,7 +211,8 @@ class Endpoint:
         started = time.monotonic()
         try:
             with _opened(journal) as (known, file):
-                run = _Run(self, requests, max_new_tokens, known, file, progress)
+                held = schemas if schemas is not None else [None] * len(requests)
+                run = _Run(self, requests, max_new_tokens, known, file, progress, held)
                 return run_anywhere(run.answers())
         finally:
             self.usage.seconds += time.monotonic() - started
@@ -221,7 +232,9 @@ class Endpoint:
             )
         return key
 
-    def _body(self, chat: Sequence[Message], index: int, max_new_tokens: int) -> dict[str, Any]:
+    def _body(
+        self, chat: Sequence[Message], index: int, max_new_tokens: int, schema: str | None
+    ) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
             "messages": list(chat),
@@ -232,6 +245,11 @@ class Endpoint:
         }
         if self.seed is not None:
             body["seed"] = self.seed + index
+        if schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": json.loads(schema)},
+            }
         return body
 
 
@@ -243,8 +261,10 @@ class _Entry(msgspec.Struct):
     seconds: float
 
 
-def request_key(endpoint: Endpoint, chat: Sequence[Message], index: int, max_new_tokens: int) -> str:
-    """SHA-256 of what decides an answer: model, messages, sampling settings, and which of equal requests."""
+def request_key(
+    endpoint: Endpoint, chat: Sequence[Message], index: int, max_new_tokens: int, schema: str | None = None
+) -> str:
+    """SHA-256 of what decides an answer: model, messages, sampling, schema, and which of equal requests."""
     decisive = {
         "model": endpoint.model,
         "messages": [dict(message) for message in chat],
@@ -254,6 +274,8 @@ def request_key(endpoint: Endpoint, chat: Sequence[Message], index: int, max_new
         "max_new_tokens": max_new_tokens,
         "index": index,
     }
+    if schema is not None:
+        decisive["schema"] = schema
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -353,17 +375,19 @@ class _Run:
         known: dict[str, Generation],
         journal: BinaryIO | None,
         progress: Progress | None,
+        schemas: Sequence[str | None],
     ) -> None:
         self.endpoint, self.requests, self.max_new_tokens = endpoint, requests, max_new_tokens
+        self.schemas = schemas
         self.journal, self.progress = journal, progress
         self.found: list[Generation | None] = []
         self.missing: list[tuple[int, int, str]] = []  # position, index among equal requests, key
         seen: Counter[str] = Counter()
-        for position, chat in enumerate(requests):
-            plain = request_key(endpoint, chat, 0, max_new_tokens)
+        for position, (chat, schema) in enumerate(zip(requests, schemas, strict=True)):
+            plain = request_key(endpoint, chat, 0, max_new_tokens, schema)
             index = seen[plain]
             seen[plain] += 1
-            key = request_key(endpoint, chat, index, max_new_tokens) if index else plain
+            key = request_key(endpoint, chat, index, max_new_tokens, schema) if index else plain
             self.found.append(known.get(key))
             if key not in known:
                 self.missing.append((position, index, key))
@@ -429,7 +453,7 @@ class _Run:
     async def ask(self, position: int, index: int) -> tuple[Generation, float]:
         """Send one request until it is answered; return the answer and the seconds the last try took."""
         endpoint, chat = self.endpoint, self.requests[position]
-        body = endpoint._body(chat, index, self.max_new_tokens)
+        body = endpoint._body(chat, index, self.max_new_tokens, self.schemas[position])
         estimate = self.max_new_tokens + sum(len(m["content"]) for m in chat) // CHARACTERS_PER_TOKEN
         for attempt in range(endpoint.retries + 1):
             await self.wait_until(self.pace.reserve(estimate))
