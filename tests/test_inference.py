@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
 from xlam_lib import generation
+from xlam_lib.constrained import answer_schema
 from xlam_lib.errors import XlamError
+from xlam_lib.formats import get_format
 from xlam_lib.inference import Generation, LocalModel, best_dtype, generate
+from xlam_lib.schema import Tool
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +127,27 @@ def test_chats_that_begin_alike_are_answered_together():
 def test_schemas_are_for_back_ends_that_keep_them():
     with pytest.raises(XlamError, match="counting: cannot hold answers to a schema"):
         generate([chat("a")], Counting(), schemas=["{}"])
+
+
+@pytest.mark.parametrize("temperature", [None, 2.0])
+def test_answers_are_held_to_their_schemas_and_the_others_are_free(tiny_model, temperature):
+    pytest.importorskip("llguidance")
+    tools = [Tool("turn", "", {"left": {"type": "boolean", "required": True}}), Tool("halt")]
+    schema = json.dumps(answer_schema(tools))
+    model = LocalModel.load(tiny_model, "held", temperature=temperature)
+    held = generate(CHATS, model, max_new_tokens=60, schemas=[schema] * len(CHATS))
+    whole = [answer for answer in held if answer.finish != "length"]
+    assert whole or temperature is None
+    for answer in whole:
+        for call in get_format("json").parse(answer.text).calls:
+            assert (call.name, call.arguments) in [
+                ("turn", {"left": True}), ("turn", {"left": False}), ("halt", {}),
+            ]  # fmt: skip
+    if temperature is None:
+        free = generate(CHATS, model, max_new_tokens=8)
+        mixed = generate(CHATS, model, max_new_tokens=8, schemas=[schema, *[None] * 5])
+        assert mixed[1:] == free[1:] and mixed[0] != free[0]
+        assert mixed[0].text.startswith('{"tool_calls": [')
 
 
 def test_a_window_of_attention_is_kept(tmp_path):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from xlam_lib.environments.core import Environment, Result, Session, Task
+from xlam_lib.environments.core import Environment, Reply, Result, Session, Task
 from xlam_lib.errors import ProfileError
 from xlam_lib.schema import Step, ToolCall
 
@@ -184,14 +184,12 @@ def _take(episode: _Open, decision: Decision, advise: Advise | None) -> None:
         episode.ended = "context"
         return
     advice = ""
-    if decision.error:
-        error, observation = "bad_format", f"The answer could not be read: {decision.error}"
-    elif not decision.calls:
-        error, observation = "no_call", "No tool was called. Call a tool, or the one that ends the task."
-    else:
-        if advise is not None:
-            advice = advise(episode.session.task, episode.steps, decision.calls)
-        error, observation = _act(episode, decision.calls)
+    if decision.calls and advise is not None:
+        advice = advise(episode.session.task, episode.steps, decision.calls)
+    error, replies = carry_out(episode.session, decision)
+    if replies[-1].done:
+        episode.ended = "done"
+    observation = observe(decision.calls, replies)
     episode.steps.append(
         Step(
             step_id=len(episode.steps) + 1,
@@ -204,19 +202,29 @@ def _take(episode: _Open, decision: Decision, advise: Advise | None) -> None:
     episode.errors.append(error)
 
 
-def _act(episode: _Open, calls: Sequence[ToolCall]) -> tuple[str, str]:
-    """The first error among the replies, and what the agent reads of them."""
+def carry_out(session: Session, decision: Decision) -> tuple[str, list[Reply]]:
+    """The first error, as in :class:`Episode`, and the replies: one a call, up to the one that ends the task.
+
+    An answer that cannot be read or calls nothing gets one reply that says so.
+    """
+    if decision.error:
+        return "bad_format", [Reply(f"The answer could not be read: {decision.error}")]
+    if not decision.calls:
+        return "no_call", [Reply("No tool was called. Call a tool, or the one that ends the task.")]
     replies = []
-    for call in calls:
-        replies.append(episode.session.act(call))
+    for call in decision.calls:
+        replies.append(session.act(call))
         if replies[-1].done:
-            episode.ended = "done"
             break
-    error = next((reply.error for reply in replies if reply.error), "")
+    return next((reply.error for reply in replies if reply.error), ""), replies
+
+
+def observe(calls: Sequence[ToolCall], replies: Sequence[Reply]) -> str:
+    """What the agent reads: one reply as it is, several as a JSON list with the calls' names."""
     if len(replies) == 1:
-        return error, replies[0].observation
+        return replies[0].observation
     shown = [
         {"name": call.name, "observation": reply.observation}
         for call, reply in zip(calls, replies, strict=False)
     ]
-    return error, json.dumps(shown, ensure_ascii=False)
+    return json.dumps(shown, ensure_ascii=False)

@@ -1,133 +1,110 @@
-"""BFCL v2: questions, prompts, decoding and scores (xLAM report, table 5).
+"""BFCL v2: prompts, decoding and scores (xLAM report, table 5).
 
-The questions and the AST checker are the official package's (:mod:`xlam_lib.evaluate.official`). What a
-reader must know about the scores:
+Questions come from :mod:`xlam_lib.evaluate.questions`, formulas from :mod:`xlam_lib.evaluate.formulas`; both
+modules' names can be had from here. The AST checker is the official package's
+(:mod:`xlam_lib.evaluate.official`). What a reader must know about the scores:
 
 - *Irrelevance* counts any output that does not decode to a call as right, so garbage scores 100. Beside
   the official score stands a strict one, which wants a well-formed answer with an empty list of calls.
   *Relevance* asks only for some call that decodes.
-- The executable columns need live services and are **not measured** here: they are ``None``, never zero,
-  and so is v2's overall, unless they are supplied.
-- The package's live files differ a little from those of September 2024 (relevance has 16 questions, not
-  41), so its columns are close to the report's and not the same.
+- *Executable* questions are no longer scored by the official package. Here their calls are run, except those
+  that ask a service, whose arguments are compared with the right call's: see
+  :mod:`xlam_lib.evaluate.executable`. Each verdict says which of the two it rests on.
+- The package's live files differ from those of September 2024 (relevance has 16 questions, not 41), so its
+  columns are close to the report's and not the same. The files of that date are read by
+  ``questions(which="2024-08-29", folder=...)``; today's checker judges them too.
 - Function names keep their dots. The official handlers turn them into underscores for vendors whose
   interface forbids dots and undo it in the checker; a prompt in the unified format has no such limit.
 - Java and JavaScript parameters are shown as strings that hold an expression of the language, as the
   official handlers do, and the checker reads them as such. Values are passed on as the model wrote them:
   a bare number where a string was asked for is a type error.
 
-Scores are fractions, 0 to 1; the report's tables are in per cent.
+:func:`score` takes answers and never asks a model. Scores are fractions, 0 to 1; the report's tables are in
+per cent.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from xlam_lib.errors import AssetError, ProfileError, SchemaError
+from xlam_lib.errors import ProfileError, SchemaError
+from xlam_lib.evaluate import executable as execution
+from xlam_lib.evaluate.bfcl_services import Live
+from xlam_lib.evaluate.formulas import (
+    AST_COLUMNS,
+    COLUMNS,
+    EXEC_COLUMNS,
+    MEASURED_COLUMNS,
+    Influence,
+    Summary,
+    Uncertainty,
+    assemble,
+    columns_v2,
+    influence,
+    overall_v2,
+    summary,
+)
 from xlam_lib.evaluate.intervals import Interval, stratified_bootstrap, wilson
-from xlam_lib.evaluate.official import PACKAGE, ast_check, benchmark_root
+from xlam_lib.evaluate.official import ast_check, benchmark_root
+from xlam_lib.evaluate.questions import (
+    CATEGORIES,
+    QUESTION_SETS,
+    Category,
+    Difference,
+    Question,
+    categories_named,
+    differences,
+    questions,
+    sample,
+    to_tool,
+    trajectory,
+)
 from xlam_lib.formats import Format, ParseError, extract_calls, get_format
-from xlam_lib.records import read_jsonl
-from xlam_lib.schema import Tool, Trajectory, flat_parameters
+from xlam_lib.synthesis.execute import Executor
 
-_PREFIX = "BFCL_v4_"  # how the package names its files, whichever version of the benchmark they belong to
+__all__ = [
+    "AST_COLUMNS",
+    "CATEGORIES",
+    "COLUMNS",
+    "EXEC_COLUMNS",
+    "MEASURED_COLUMNS",
+    "QUESTION_SETS",
+    "Category",
+    "Difference",
+    "Influence",
+    "Live",
+    "Mean",
+    "Question",
+    "Rate",
+    "Score",
+    "Summary",
+    "Uncertainty",
+    "Verdict",
+    "categories_named",
+    "decode",
+    "differences",
+    "error_counts",
+    "influence",
+    "judge",
+    "judge_all",
+    "overall_v2",
+    "questions",
+    "sample",
+    "score",
+    "summary",
+    "to_tool",
+    "trajectory",
+]
+
 _MESSAGE_LIMIT = 500  # characters kept of a checker's message
-
-
-class Category(msgspec.Struct, frozen=True):
-    """A group of questions: its ``name``, its ``kind`` (which rule judges it) and its ``language``."""
-
-    name: str
-    kind: str = "ast"  # or "irrelevance" or "relevance"
-    language: str = "python"
-
-    @property
-    def live(self) -> bool:
-        """Whether the questions were contributed by users rather than written by the authors."""
-        return self.name.startswith("live_")
-
-    @property
-    def file(self) -> str:
-        """The file's name in the package's ``data``; the answers' file has the same name."""
-        return f"{_PREFIX}{self.name}.json"
-
-
-CATEGORIES: dict[str, Category] = {
-    category.name: category
-    for category in (
-        Category("simple_python"),
-        Category("simple_java", language="java"),
-        Category("simple_javascript", language="javascript"),
-        Category("multiple"),
-        Category("parallel"),
-        Category("parallel_multiple"),
-        Category("irrelevance", "irrelevance"),
-        Category("live_simple"),
-        Category("live_multiple"),
-        Category("live_parallel"),
-        Category("live_parallel_multiple"),
-        Category("live_irrelevance", "irrelevance"),
-        Category("live_relevance", "relevance"),
-    )
-}
-
-# v2's ten columns as weighted sums of categories; none for the executable ones, which are not scored here.
-COLUMNS: dict[str, dict[str, float]] = {
-    "ast_simple": {
-        "simple_python": 1 / 6,
-        "simple_java": 1 / 6,
-        "simple_javascript": 1 / 6,
-        "live_simple": 1 / 2,
-    },
-    "ast_multiple": {"multiple": 1 / 2, "live_multiple": 1 / 2},
-    "ast_parallel": {"parallel": 1 / 2, "live_parallel": 1 / 2},
-    "ast_parallel_multiple": {"parallel_multiple": 1 / 2, "live_parallel_multiple": 1 / 2},
-    "exec_simple": {},
-    "exec_multiple": {},
-    "exec_parallel": {},
-    "exec_parallel_multiple": {},
-    "irrelevance": {"irrelevance": 1 / 2, "live_irrelevance": 1 / 2},
-    "relevance": {"live_relevance": 1.0},
-}
-AST_COLUMNS = tuple(name for name in COLUMNS if name.startswith("ast_"))
-EXEC_COLUMNS = tuple(name for name, parts in COLUMNS.items() if not parts)
-MEASURED_COLUMNS = tuple(name for name in COLUMNS if name not in EXEC_COLUMNS)
-
-
-class Question(msgspec.Struct, frozen=True):
-    """One question.
-
-    Attributes
-    ----------
-    id, category, language
-        As the package has them; ``language`` is ``python``, ``java`` or ``javascript``.
-    query
-        The user's words. Where there is a system message or a conversation, every message with its role.
-    messages
-        The same as ``(role, content)`` pairs.
-    functions
-        The native function documents, which the checker reads.
-    tools
-        The same in the unified format, which the prompt shows.
-    possible_answer
-        The allowed values of each call; empty for relevance and irrelevance.
-    """
-
-    id: str
-    category: str
-    language: str
-    query: str
-    messages: tuple[tuple[str, str], ...]
-    functions: list[dict[str, Any]]
-    tools: list[Tool]
-    possible_answer: list[dict[str, Any]] = []
+ANSWER_LIMIT = 200_000  # characters; no answer to these questions needs a hundredth of it
+DEPTH_LIMIT = 60  # of values within values
+_all_questions = questions  # :func:`score` has a parameter of that name
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -141,6 +118,9 @@ class Verdict(msgspec.Struct, frozen=True):
         For irrelevance: whether the answer is a well-formed empty list of calls. Else the same as ``valid``.
     calls
         What the answer decoded to, ``[{name: {argument: value}}]``, or ``None`` where it did not.
+    basis
+        For the executable categories: ``executed``, ``arguments`` (compared without a call) or ``live``
+        (services asked), or several of them; else empty.
     """
 
     id: str
@@ -150,6 +130,7 @@ class Verdict(msgspec.Struct, frozen=True):
     error_type: str = ""
     message: str = ""
     calls: list[dict[str, Any]] | None = None
+    basis: str = ""
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -178,25 +159,27 @@ class Score(msgspec.Struct, frozen=True):
     Attributes
     ----------
     version
-        ``v2``.
+        Whose formula ``summary`` follows: ``v2``, ``v3`` or ``v4``.
     categories
         Each category that was asked, by the official rules.
     strict
         The irrelevance categories by the strict rule.
     columns
-        v2's ten columns. ``None``: not measured (executable), or not all its categories were asked.
+        v2's ten columns. ``None``: not all its categories were asked, and it was not given.
     category_mean
         Plain mean over the categories that were asked, whichever they are; compare only like with like.
     ast_mean
         Mean of the four AST columns, or ``None`` where one of them is.
     measured_mean
-        Mean of the six columns this package measures. Not v2's overall: four of its ten are missing.
+        Mean of the six columns that are judged without running anything. Not v2's overall.
     overall_v2
         v2's overall; ``None`` unless all ten columns are there.
     missing
         The ids without a response, which count as wrong.
     verdicts
         One a question, in the questions' order.
+    summary
+        The version's parts and overall; for ``v2`` the same as ``columns`` and ``overall_v2``.
     """
 
     version: str
@@ -209,210 +192,7 @@ class Score(msgspec.Struct, frozen=True):
     overall_v2: float | None
     missing: list[str]
     verdicts: list[Verdict]
-
-
-# ------------------------------------------------------------------------------------------- questions
-
-
-def categories_named(names: Iterable[str] | None = None) -> list[Category]:
-    """The categories of those names in the usual order, by default all.
-
-    Raises
-    ------
-    ProfileError
-        A name is unknown.
-    """
-    if names is None:
-        return list(CATEGORIES.values())
-    wanted = {names} if isinstance(names, str) else set(names)
-    unknown = sorted(wanted - set(CATEGORIES))
-    if unknown:
-        raise ProfileError(f"category {unknown[0]!r}: unknown; choose from {', '.join(CATEGORIES)}")
-    return [category for name, category in CATEGORIES.items() if name in wanted]
-
-
-def questions(categories: Iterable[str] | None = None, root: Path | None = None) -> list[Question]:
-    """Read the questions of some categories, by default all, in the files' order.
-
-    Parameters
-    ----------
-    categories
-        Names in :data:`CATEGORIES`.
-    root
-        The folder that holds ``bfcl_eval``; by default the pinned download.
-
-    Raises
-    ------
-    ProfileError
-        A category is unknown.
-    AssetError
-        A file is missing, or questions and answers do not go together.
-    """
-    chosen = categories_named(categories)
-    data = benchmark_root(root) / PACKAGE / "data"
-    return [question for category in chosen for question in _read(category, data)]
-
-
-_all_questions = questions  # :func:`score` has a parameter of that name
-
-
-def _read(category: Category, data: Path) -> list[Question]:
-    answers: dict[str, list[dict[str, Any]]] = {}
-    if category.kind == "ast":
-        path = data / "possible_answer" / category.file
-        answers = {record["id"]: record["ground_truth"] for record in read_jsonl(path)}
-    result = []
-    for record in read_jsonl(data / category.file):
-        if category.kind == "ast" and record["id"] not in answers:
-            raise AssetError(
-                f"{data / category.file}: question {record['id']!r} has no answer; "
-                "fetch the benchmark again with `python -m xlam_lib assets`"
-            )
-        messages = tuple((m["role"], m["content"]) for turn in record["question"] for m in turn)
-        result.append(
-            Question(
-                id=record["id"],
-                category=category.name,
-                language=category.language,
-                query=_query(messages),
-                messages=messages,
-                functions=record["function"],
-                tools=[to_tool(function, category.language) for function in record["function"]],
-                possible_answer=answers.get(record["id"], []),
-            )
-        )
-    return result
-
-
-def _query(messages: Sequence[tuple[str, str]]) -> str:
-    if len(messages) == 1:
-        return messages[0][1]
-    return "\n\n".join(f"{role.capitalize()}: {content}" for role, content in messages)
-
-
-_LANGUAGES = {"java": "Java", "javascript": "JavaScript"}
-_COLLECTIONS = {"array", "Array", "ArrayList"}
-
-
-def to_tool(function: Mapping[str, Any], language: str) -> Tool:
-    """A native function document as a :class:`Tool`, the way the official handlers show it to a model.
-
-    Python types become JSON Schema's, and ``any`` a string, which is what the checker expects of it. A
-    Java or JavaScript parameter becomes a string, and its description says which type the string holds.
-    """
-    schema = function["parameters"]
-    description = function["description"]
-    if language in _LANGUAGES:
-        description = f"{description} (A {_LANGUAGES[language]} function.)"
-        properties = {
-            name: _as_string(child, _LANGUAGES[language]) for name, child in schema["properties"].items()
-        }
-    else:
-        properties = {name: _any_as_string(child) for name, child in schema["properties"].items()}
-    return Tool(function["name"], description, flat_parameters({**schema, "properties": properties}))
-
-
-def _any_as_string(schema: Mapping[str, Any]) -> dict[str, Any]:
-    shown = dict(schema)
-    if shown.get("type") == "any":
-        shown["type"] = "string"
-    if isinstance(shown.get("items"), Mapping):
-        shown["items"] = _any_as_string(shown["items"])
-    if isinstance(shown.get("properties"), Mapping):
-        shown["properties"] = {name: _any_as_string(child) for name, child in shown["properties"].items()}
-    return shown
-
-
-def _as_string(schema: Mapping[str, Any], language: str) -> dict[str, Any]:
-    shown = {key: value for key, value in schema.items() if key not in ("items", "properties", "required")}
-    kind = schema["type"]
-    if kind == "any":
-        hint = f"A string that holds any {language} value or variable name."
-    else:
-        hint = f"A string that holds a {language} {kind} as it is written in {language}."
-    if kind in _COLLECTIONS and "items" in schema:
-        hint += f" Its elements are of type {schema['items']['type']}."
-    if "properties" in schema:
-        hint += f" Its entries: {json.dumps(schema['properties'], ensure_ascii=False)}"
-    shown["type"] = "string"
-    shown["description"] = f"{schema.get('description', '')} {hint}".strip()
-    if "default" in shown and not isinstance(shown["default"], str):
-        shown["default"] = json.dumps(shown["default"])
-    return shown
-
-
-def sample(questions: Sequence[Question], sizes: Mapping[str, int] | int, seed: int) -> list[Question]:
-    """A fixed sample, stratified by category; a larger one of the same seed contains a smaller one.
-
-    Each question's place is drawn from the seed and its id alone, so the sample does not depend on the
-    order of ``questions`` or on which others are there.
-
-    Parameters
-    ----------
-    questions
-        What to draw from.
-    sizes
-        How many of each category; with a map, categories it does not name are left out. Where more are
-        asked for than there are, all are taken.
-    seed
-        The same seed gives the same sample.
-
-    Raises
-    ------
-    ProfileError
-        A category is unknown or a size negative.
-    """
-    if isinstance(sizes, int):
-        sizes = dict.fromkeys(CATEGORIES, sizes)
-    chosen = categories_named(sizes)
-    negative = [name for name, size in sizes.items() if size < 0]
-    if negative:
-        raise ProfileError(f"size of {negative[0]!r}: {sizes[negative[0]]} is negative")
-    result = []
-    for category in chosen:
-        group = [question for question in questions if question.category == category.name]
-        group.sort(key=lambda question: hashlib.sha256(f"{seed}/{question.id}".encode()).digest())
-        result += group[: sizes[category.name]]
-    return result
-
-
-def trajectory(question: Question, instruction: str = "brief", format: str | Format = "json") -> Trajectory:
-    """A question as a trajectory without steps, ready for :func:`xlam_lib.prompts.render_prompt`.
-
-    Parameters
-    ----------
-    question
-        What is asked. Its answer stays out of the result.
-    instruction
-        ``brief`` or ``full``: which of our own instructions the prompt carries. Use the one the model
-        was trained with.
-    format
-        The output format, a name in :data:`xlam_lib.formats.FORMATS`.
-
-    Raises
-    ------
-    ProfileError
-        The instruction or the format is unknown.
-    """
-    from xlam_lib import prompts
-
-    if instruction not in prompts.LENGTHS:
-        raise ProfileError(
-            f"instruction {instruction!r}: unknown; choose one of {', '.join(prompts.LENGTHS)}"
-        )
-    fmt, brief = get_format(format), instruction == "brief"
-    task = prompts.TASK_INSTRUCTION_FC_BRIEF if brief else prompts.TASK_INSTRUCTION_FC
-    if fmt.has_thought:
-        task = prompts.TASK_INSTRUCTION_AGENT_BRIEF if brief else prompts.TASK_INSTRUCTION_AGENT
-    return Trajectory(
-        unique_trajectory_id=f"bfcl/{question.id}",
-        source="bfcl",
-        task_instruction=task,
-        tools=question.tools,
-        format_instruction=fmt.brief if brief else fmt.instruction,
-        query=question.query,
-        meta={"category": question.category, "format": fmt.name},
-    )
+    summary: Summary | None = None
 
 
 # --------------------------------------------------------------------------------------------- scoring
@@ -431,20 +211,84 @@ def decode(text: str, question: Question, format: str | Format = "json") -> list
     """
     fmt = get_format(format)
     try:
+        if len(text) > ANSWER_LIMIT:
+            raise ParseError(f"{len(text):,} characters; the longest that is read has {ANSWER_LIMIT:,}")
+        text.encode()
         calls = extract_calls(text) if fmt.name in ("json", "json_thought") else fmt.parse(text).calls
-    except ParseError as error:
+        if any(_deeper(call.arguments, DEPTH_LIMIT) for call in calls):
+            raise ParseError(f"nested more than {DEPTH_LIMIT} deep")
+    except UnicodeEncodeError as error:
+        raise ParseError(
+            f"answer to {question.id}: half of a surrogate pair at character {error.start}"
+        ) from None
+    except (ParseError, RecursionError) as error:
         raise ParseError(f"answer to {question.id}: {error}") from None
     return [{call.name: call.arguments} for call in calls]
 
 
+def _deeper(value: Any, limit: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    if limit == 0:
+        return True
+    return any(_deeper(item, limit - 1) for item in (value.values() if isinstance(value, dict) else value))
+
+
 def judge(
-    text: str | None, question: Question, format: str | Format = "json", root: Path | None = None
+    text: str | None,
+    question: Question,
+    format: str | Format = "json",
+    root: Path | None = None,
+    *,
+    executor: Executor | None = None,
+    live: Live | None = None,
 ) -> Verdict:
     """Judge one answer; ``None`` stands for a response that is missing and is wrong.
 
     An answer that does not decode is wrong, with the reason, except that irrelevance officially counts it
-    as right.
+    as right. ``executor`` and ``live`` are those of :func:`xlam_lib.evaluate.executable.judge_calls`.
     """
+    return judge_all([(text, question)], format, root, executor=executor, live=live)[0]
+
+
+def judge_all(
+    answers: Sequence[tuple[str | None, Question]],
+    format: str | Format = "json",
+    root: Path | None = None,
+    *,
+    executor: Executor | None = None,
+    live: Live | None = None,
+) -> list[Verdict]:
+    """Judge answers, in order; the calls of all executable questions run in one pool of workers."""
+    verdicts: list[Verdict | None] = []
+    waiting: list[tuple[int, Question, list[dict[str, Any]]]] = []
+    for place, (text, question) in enumerate(answers):
+        verdict = _judge(text, question, format, root)
+        if isinstance(verdict, list):
+            waiting.append((place, question, verdict))
+            verdict = None
+        verdicts.append(verdict)
+    if waiting:
+        pairs = [(question, calls) for _, question, calls in waiting]
+        findings = execution.judge_calls(pairs, executor=executor, live=live)
+        for (place, question, calls), finding in zip(waiting, findings, strict=True):
+            verdicts[place] = Verdict(
+                question.id,
+                question.category,
+                finding.valid,
+                finding.valid,
+                finding.error_type,
+                _cut(finding.message),
+                calls,
+                finding.basis,
+            )
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+def _judge(
+    text: str | None, question: Question, format: str | Format, root: Path | None
+) -> Verdict | list[dict[str, Any]]:
+    """The verdict, or the calls where they have to be run."""
     kind = CATEGORIES[question.category].kind
     if text is None:
         return Verdict(
@@ -457,6 +301,8 @@ def judge(
             return Verdict(question.id, question.category, True, False, message=_cut(str(error)))
         fault = "relevance_error:decoder_failed" if kind == "relevance" else "ast_decoder:decoder_failed"
         return Verdict(question.id, question.category, False, False, fault, _cut(str(error)))
+    if kind in ("executable", "rest"):
+        return calls
     if kind == "irrelevance":
         valid = not calls
         fault, message = "irrelevance_error:decoder_success", "a call was made where no function fits"
@@ -473,7 +319,8 @@ def judge(
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "..."
+    text = text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "..."
+    return text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be written
 
 
 def score(
@@ -485,37 +332,43 @@ def score(
     executable: Mapping[str, float] | None = None,
     format: str | Format = "json",
     seed: int = 0,
+    executor: Executor | None = None,
+    live: Live | None = None,
 ) -> Score:
-    """Score raw model outputs.
+    """Score raw model outputs. No model is asked for anything.
 
     Parameters
     ----------
     responses
         Test id to raw output text.
     version
-        ``v2``, the report's; others weigh the same questions differently and are not offered.
+        Whose formula the ``summary`` follows: ``v2``, the report's, or today's ``v3`` and ``v4``, as far as
+        these questions allow. The other figures do not depend on it.
     questions
         What was asked, such as a :func:`sample`. By default the whole benchmark, where an id without a
         response counts as wrong: so pass the sample to score a sample.
     root
         The folder that holds ``bfcl_eval``; by default the pinned download.
     executable
-        The four executable columns as fractions, if they were measured elsewhere; then ``overall_v2`` is
-        computed.
+        Executable columns as fractions, if they were measured elsewhere. A column whose questions are
+        asked here cannot be given as well.
     format
         The output format the model was asked for.
     seed
         Of the bootstrap.
+    executor, live
+        Who runs calls, and whether services are asked: see
+        :func:`xlam_lib.evaluate.executable.judge_calls`.
 
     Raises
     ------
     ProfileError
-        An unknown version, no questions, an id twice, or an executable column unknown or not in 0..1.
+        An unknown version, no questions, an id twice, or an executable column unknown, not in 0..1 or also
+        measured here.
     SchemaError
         A response to an id that was not asked, or one that is not text.
     """
-    if version != "v2":
-        raise ProfileError(f"version {version!r}: not scored here; v2 is the version of the report")
+    summary(version, {}, {})  # an unknown version is told before anything is judged
     root = benchmark_root(root)
     if questions is None:
         questions = _all_questions(root=root)
@@ -526,7 +379,8 @@ def score(
     if twice:
         raise ProfileError(f"score: question {twice[0]!r} is asked {asked[twice[0]]} times; ask it once")
     _check_responses(responses, asked)
-    verdicts = [judge(responses.get(q.id), q, format, root) for q in questions]
+    answers = [(responses.get(question.id), question) for question in questions]
+    verdicts = judge_all(answers, format, root, executor=executor, live=live)
 
     groups: dict[str, list[Verdict]] = {}
     for category in CATEGORIES:
@@ -537,11 +391,10 @@ def score(
     rates = {name: _rate(group, [v.valid for v in group]) for name, group in groups.items()}
     accuracy = {name: rate.accuracy for name, rate in rates.items()}
 
-    columns: dict[str, float | None] = {}
-    for column, parts in COLUMNS.items():
-        whole = bool(parts) and all(name in accuracy for name in parts)
-        columns[column] = sum(w * accuracy[n] for n, w in parts.items()) if whole else None
-    columns |= _executable(executable or {})
+    columns = columns_v2(accuracy)
+    columns |= _executable(executable or {}, columns)
+    counts = {name: rate.count for name, rate in rates.items()}
+    result = assemble("v2", columns) if version == "v2" else summary(version, accuracy, counts)
     plain = dict.fromkeys(groups, 1 / len(groups))
     return Score(
         version=version,
@@ -556,6 +409,7 @@ def score(
         ast_mean=_column_mean(values, AST_COLUMNS, seed),
         measured_mean=_column_mean(values, MEASURED_COLUMNS, seed),
         overall_v2=None if None in columns.values() else overall_v2(columns),
+        summary=result,
         missing=[verdict.id for verdict in verdicts if verdict.error_type == "missing_response"],
         verdicts=verdicts,
     )
@@ -576,12 +430,14 @@ def _check_responses(responses: Mapping[str, str], asked: Mapping[str, int]) -> 
             )
 
 
-def _executable(given: Mapping[str, float]) -> dict[str, float]:
+def _executable(given: Mapping[str, float], columns: Mapping[str, float | None]) -> dict[str, float]:
     for name, value in given.items():
         if name not in EXEC_COLUMNS:
             raise ProfileError(f"executable column {name!r}: unknown; choose from {', '.join(EXEC_COLUMNS)}")
         if not 0 <= value <= 1:
             raise ProfileError(f"executable column {name!r}: {value} is not a fraction between 0 and 1")
+        if columns[name] is not None:
+            raise ProfileError(f"executable column {name!r}: is measured here; leave it out")
     return dict(given)
 
 
@@ -600,27 +456,6 @@ def _mean(values: Mapping[str, Sequence[float]], weights: Mapping[str, float], s
 def _column_mean(values: Mapping[str, Sequence[float]], columns: Sequence[str], seed: int) -> Mean | None:
     weights = {n: w / len(columns) for column in columns for n, w in COLUMNS[column].items()}
     return _mean(values, weights, seed) if all(name in values for name in weights) else None
-
-
-def overall_v2(columns: Mapping[str, float | None]) -> float:
-    """v2's overall: the plain mean of the ten columns, in the unit they are given in.
-
-    The table's caption says "weighted average"; it is the plain mean in all of its 55 rows.
-
-    Raises
-    ------
-    ProfileError
-        A column is missing, ``None`` (not measured) or unknown.
-    """
-    unknown = [name for name in columns if name not in COLUMNS]
-    if unknown:
-        raise ProfileError(f"column {unknown[0]!r}: unknown; the ten are {', '.join(COLUMNS)}")
-    values = [columns.get(name) for name in COLUMNS]
-    measured = [value for value in values if value is not None]
-    if len(measured) < len(values):
-        absent = [name for name, value in zip(COLUMNS, values, strict=True) if value is None]
-        raise ProfileError(f"overall: {', '.join(absent)} not measured; v2's overall needs all ten columns")
-    return sum(measured) / len(measured)
 
 
 def error_counts(score: Score) -> dict[str, dict[str, int]]:

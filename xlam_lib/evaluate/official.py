@@ -98,6 +98,25 @@ def _ours(modules: Mapping[str, types.ModuleType]) -> dict[str, types.ModuleType
     return {n: m for n, m in modules.items() if n == PACKAGE or n.startswith(f"{PACKAGE}.")}
 
 
+def official_check(
+    functions: Sequence[Mapping[str, Any]],
+    calls: Sequence[Mapping[str, Mapping[str, Any]]],
+    possible_answer: Sequence[Mapping[str, Any]],
+    language: str,
+    category: str,
+    root: Path | None = None,
+) -> dict[str, Any]:
+    """The official checker as it is: its own result with ``valid``, ``error`` and ``error_type``, or whatever
+    exception it raises. Parameters as for :func:`ast_check`.
+    """
+    checker = _load(benchmark_root(root).resolve())
+    if language not in checker.languages:
+        raise ValueError(f"language {language!r}: not one of {', '.join(checker.languages)}")
+    return checker.check(
+        list(functions), list(calls), list(possible_answer), checker.languages[language], category, _MODEL
+    )
+
+
 def ast_check(
     functions: Sequence[Mapping[str, Any]],
     calls: Sequence[Mapping[str, Mapping[str, Any]]],

@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from xlam_lib.evaluate.bfcl import CATEGORIES, Question
+from xlam_lib.evaluate.executable import right_calls
+from xlam_lib.evaluate.questions import CATEGORIES, Question
 from xlam_lib.formats import Format, get_format
 from xlam_lib.schema import ToolCall
 
@@ -19,16 +20,19 @@ def oracle(question: Question, format: str | Format = "json") -> str:
     """A right answer: the first allowed value of each argument, optional arguments left out.
 
     Relevance has no official answer: the first function is called without arguments, which is all that
-    its rule looks at. Irrelevance is answered with no call.
+    its rule looks at. Irrelevance is answered with no call. The executable categories have their right calls.
     """
     kind = CATEGORIES[question.category].kind
     if kind == "relevance":
         calls = [ToolCall(question.functions[0]["name"], {})]
+    elif kind in ("executable", "rest"):
+        calls = [ToolCall(call.name, call.arguments) for call in right_calls(question)]
     else:
         calls = [
             ToolCall(name, _arguments(question, name, allowed))
             for answer in question.possible_answer
             for name, allowed in answer.items()
+            if isinstance(allowed, Mapping)  # one answer of the older files holds an argument by itself
         ]
     return get_format(format).render(calls, "")
 
