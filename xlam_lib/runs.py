@@ -33,6 +33,7 @@ import yaml
 
 from xlam_lib.errors import ArtifactError, ProfileError, XlamError
 from xlam_lib.records import hash_file, hash_folder, read_json, write_json
+from xlam_lib.stages import STAGES, StageSpec
 
 # Progress is shown by our own line (Progress), so these bars and the advice on widgets only litter pages.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -49,79 +50,6 @@ _VERSIONS = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets",
     "papermill", "jupytext", "msgspec", "numpy",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class StageSpec:
-    """One row of the design: what a notebook reads and writes below ``artifacts/``, and its modules.
-
-    ``modules`` are the files of ``xlam_lib`` whose change makes a finished stage stale.
-    """
-
-    name: str
-    title: str
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    modules: tuple[str, ...]
-
-
-STAGES = {
-    spec.name: spec
-    for spec in (
-        StageSpec(
-            "01_unify", "Unify", (), ("unified",), ("sources", "samples", "engine.py", "parallel.py")
-        ),
-        StageSpec(
-            "02_augment", "Augment", ("unified",), ("augmented",),
-            ("augment.py", "augment_instructions.py", "augment_checks.py", "rephrase.py", "prompts.py",
-             "formats", "engine.py", "parallel.py", "endpoint.py", "generation.py"),
-        ),
-        StageSpec(
-            "03_verify", "Verify", ("augmented",), ("verified", "rejected"),
-            ("verify", "engine.py", "parallel.py"),
-        ),
-        StageSpec(
-            "04_synthesize", "Synthesize", (), ("synthetic", "own", "release"),
-            ("synthesis", "samples", "data", "verify", "contamination.py", "dedup.py", "endpoint.py",
-             "generation.py", "inference.py", "formats", "prompts.py"),
-        ),
-        StageSpec(
-            "05_mix", "Mix", ("verified", "synthetic"), ("sft", "preferences"),
-            ("mixture.py", "markdown.py", "instruct.py", "dedup.py", "contamination.py", "splits.py",
-             "prompts.py", "formats", "evaluate"),
-        ),
-        StageSpec(
-            "06_sft", "Fine-tune", ("sft",), ("models/early", "models/sft"),
-            ("train", "inference.py", "preferences.py", "equivalence.py", "mixture.py"),
-        ),
-        StageSpec(
-            "07_dpo", "Align",
-            ("preferences", "sft", "verified", "synthetic", "models/early", "models/sft"),
-            ("models/dpo", "pairs"),
-            ("preferences.py", "preference_origins.py", "preference_report.py", "equivalence.py", "train",
-             "inference.py", "formats", "mixture.py", "prompts.py"),
-        ),
-        StageSpec(
-            "08_bfcl", "Evaluate", ("models/sft", "models/dpo"), ("evaluations/bfcl",),
-            ("evaluate", "inference.py", "generation.py", "constrained.py", "formats", "prompts.py"),
-        ),
-        StageSpec(
-            "09_agents", "Act", ("models/sft", "models/dpo"),
-            ("evaluations/webshop", "evaluations/toolquery", "evaluations/toolquery_unified",
-             "evaluations/toolbench"),
-            ("environments", "agents", "evaluate/pass_rate.py", "evaluate/intervals.py", "verify",
-             "inference.py", "generation.py", "formats", "prompts.py"),
-        ),
-        StageSpec(
-            "11_diagnose", "Diagnose", ("sft", "models/sft", "evaluations/bfcl"), ("diagnosis",),
-            ("diagnose.py", "evaluate", "synthesis", "mixture.py", "train", "inference.py", "generation.py",
-             "formats", "prompts.py"),
-        ),
-        StageSpec(
-            "12_scaling", "Scale", (), ("scaling",), ("train/planner.py", "data", "paper.py", "plots.py"),
-        ),
-    )
-}  # fmt: skip
 
 
 def root() -> Path:
