@@ -20,7 +20,7 @@ from xlam_lib.diagnose.reports import mcnemar
 from xlam_lib.diagnose.unreadable import DETAILS, unreadable
 from xlam_lib.diagnose.values import DETAILS as VALUE_DETAILS
 from xlam_lib.environments.core import Result
-from xlam_lib.equivalence import same_calls
+from xlam_lib.equivalence import same_calls, stated
 from xlam_lib.errors import AssetError, ProfileError
 from xlam_lib.evaluate import bfcl
 from xlam_lib.evaluate.oracle import oracle
@@ -242,11 +242,11 @@ def test_it_says_what_the_preferences_say(reference, calls):
     assert (not mistakes) == same_calls(reference, calls, TOOLS)
     fault = preferences.fault(reference, text_of(*calls), [tool.name for tool in TOOLS])
     if mistakes:
+        shapes = [Counter((c.name, stated(c, TOOLS)) for c in side) for side in (reference, calls)]
+        if fault == "wrong arguments" and shapes[0] == shapes[1]:  # as the preferences' judge has it
+            fault = "wrong values"
         assert fault is not None
-        assert {mistake.kind for mistake in mistakes} & set(KINDS_OF_FAULT[fault])
-
-
-KINDS_OF_FAULT = d.FAULTS
+        assert {mistake.kind for mistake in mistakes} & set(d.FAULTS[fault])
 
 
 @pytest.fixture(scope="module")

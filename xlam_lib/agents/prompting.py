@@ -14,7 +14,7 @@ from typing import Protocol
 
 from xlam_lib import prompts
 from xlam_lib.environments.core import Task
-from xlam_lib.formats import ParseError, extract_calls, get_format
+from xlam_lib.formats import ParseError, extract_calls, find_end, get_format, load_json
 from xlam_lib.generation import Message
 from xlam_lib.schema import Step, ToolCall, Trajectory
 
@@ -123,8 +123,8 @@ class ReAct:
             raise ParseError("no line 'Action Input: {...}' after the action; write the arguments as JSON")
         rest = text[given.end() :].lstrip()
         try:
-            arguments = json.JSONDecoder().raw_decode(rest)[0] if rest else {}
-        except (ValueError, RecursionError) as error:
+            arguments = load_json(rest[: find_end(rest)]) if rest else {}
+        except ParseError as error:
             raise ParseError(f"the action input is not JSON ({error}); write one JSON object") from None
         if not isinstance(arguments, dict):
             raise ParseError(f"the action input is {type(arguments).__name__}, expected one JSON object")

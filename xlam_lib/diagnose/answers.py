@@ -120,12 +120,10 @@ class _Plain(Wanted):
             same_calls([ToolCall(self.name, {argument: value})], [item], [self.tool]) for item in expected
         ):
             return ""
-        if argument not in self.schemas:
-            return HALLUCINATED_ARGUMENT
         if not right:
-            return EXTRA_ARGUMENT
-        known = "type" in self.schemas[argument]
-        fits = type_matches(value, self.schemas[argument]) if known else kind_of(value) == kind_of(right[0])
+            return EXTRA_ARGUMENT if argument in self.schemas else HALLUCINATED_ARGUMENT
+        schema = self.schemas.get(argument, {})
+        fits = type_matches(value, schema) if "type" in schema else kind_of(value) == kind_of(right[0])
         return WRONG_VALUE if fits else WRONG_TYPE
 
 
