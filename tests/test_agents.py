@@ -228,7 +228,7 @@ def test_react_reads_what_it_writes(thought, name, arguments):
     step = Step(1, " ".join(thought.split()).replace("Action", "act"), [ToolCall(name, arguments)])
     chat = ReAct().chat(Buttons().tasks()[0], [step])
     read, calls = ReAct().read(chat[2]["content"])
-    assert calls == step.tool_calls and read == step.thought.removeprefix("Thought:").strip()
+    assert calls == step.tool_calls and read == step.thought.strip()
 
 
 def test_react_says_which_line_is_missing():
