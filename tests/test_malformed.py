@@ -94,6 +94,7 @@ def tried(text: str, questions: list[bfcl.Question]) -> list[str]:
     return kinds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_each_output_is_scored_and_classified_in_time(part, questions):
     answers = [oracle(question) for question in questions[:4]]
