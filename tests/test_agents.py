@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlam_lib.agents import loop
@@ -212,6 +212,7 @@ def test_a_task_shows_its_context_and_not_its_truth():
         assert "You are at the door." in text and "press" in text and "secret" not in text
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_reading_gives_calls_or_says_what_is_wrong(text):
     for prompting in (Unified(), Unified("json"), Unified("yaml"), ReAct()):
@@ -223,6 +224,7 @@ def test_reading_gives_calls_or_says_what_is_wrong(text):
             assert isinstance(thought, str) and all(isinstance(call, ToolCall) for call in calls)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(alphabet="abc_", min_size=1), st.dictionaries(st.text(), st.integers() | st.text()))
 def test_react_reads_what_it_writes(thought, name, arguments):
     step = Step(1, " ".join(thought.split()).replace("Action", "act"), [ToolCall(name, arguments)])
