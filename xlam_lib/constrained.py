@@ -235,7 +235,7 @@ class Constrainer:
 
     def _compile(self, text: str) -> Any:
         # The writing of formats.dump_json: a space after each comma and colon, and no other white space.
-        writing = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+        writing: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
         try:
             grammar = self._matcher_of.grammar_from_json_schema(text, overrides=writing)
         except ValueError as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         texts[name] = [text for text, _ in answers]
         whole = Counter(question.category for question in questions)
         share = Counter(question.category for question in chosen)
-        by_category: Counter[str] = Counter()
+        by_category: dict[str, float] = defaultdict(float)
         for question, each in zip(chosen, spent, strict=True):
             by_category[question.category] += each
         total = sum(by_category[name] / share[name] * whole[name] for name in share)

@@ -274,7 +274,8 @@ def _trainer(
             return loss * weight
 
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-            metrics = self._metrics["train" if self.model.training else "eval"]
+            own_model: Any = self.model
+            metrics = self._metrics["train" if own_model.training else "eval"]
             if metrics:
                 names = sorted(metrics)
                 own = [[float(sum(metrics[name])), float(len(metrics[name]))] for name in names]
@@ -296,5 +297,6 @@ def _trainer(
     )
     # TRL keeps a copy of the adapter as it was for the reference. Ours begins at nothing: the reference is
     # the model with the adapter off, which TRL takes where there is no copy.
-    trainer.model.delete_adapter("ref")
+    aligned: Any = trainer.model
+    aligned.delete_adapter("ref")
     return trainer
