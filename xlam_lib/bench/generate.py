@@ -52,14 +52,14 @@ def main(arguments: list[str]) -> None:
     chosen = _each(questions, EVERY)
     place = {question.id: number for number, question in enumerate(questions)}
     some = [place[question.id] for question in chosen]
+    given = [chats[i] for i in some]
+    whole = Counter(question.category for question in questions)
+    share = Counter(question.category for question in chosen)
     texts: dict[str, list[str]] = {}
+    plain = LocalModel.load(folder)  # its attention is as transformers has it
     for name, size in ((BASELINE, 1), (f"model.generate, padded batches of {PADDED}", PADDED)):
-        plain = LocalModel.load(folder)  # its attention is as transformers has it
-        given = [chats[i] for i in some]
         spent, answers = _plain(plain, given, limit, size, lambda done: print(f"{done} of {len(some)}"))
         texts[name] = [text for text, _ in answers]
-        whole = Counter(question.category for question in questions)
-        share = Counter(question.category for question in chosen)
         by_category: dict[str, float] = defaultdict(float)
         for question, each in zip(chosen, spent, strict=True):
             by_category[question.category] += each
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
     for row in rows:
         row["ratio"] = round(row["seconds"] / rows[0]["seconds"], 2)
     result = {
-        "command": f"python -m xlam_lib bench generate {limit} MODEL {part}",
+        "command": f"python -m xlam_lib bench generate {limit} {folder.name} {part}",
         "version": __version__,
         "hardware": hardware(),
         "model": folder.name,
@@ -104,7 +104,7 @@ def _row(
         "name": name,
         "questions": count,
         "measured": measured if measured is not None else count,
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds, 3),
         "seconds_a_question": round(seconds / count, 3),
         "answer_tokens": round(tokens),
         "answer_tokens_a_second": round(tokens / seconds, 1),
@@ -116,26 +116,27 @@ def _timed(
 ) -> tuple[list[Generation], float]:
     """Answers and the seconds they took, those of interrupted calls before this one included."""
     work.mkdir(parents=True, exist_ok=True)
-    clock = work / "seconds.json"
+    clock, cache = work / "seconds.json", work / "answers.jsonl"
     before = read_json(clock)["seconds"] if clock.exists() else 0.0
-    started, begun = time.time(), 0.0
+    kept = cache.stat().st_size if cache.exists() else 0
+    started, spent = time.time(), 0.0
 
     def note(done: int, total: int) -> None:
-        nonlocal begun
-        begun = time.time() - started
-        if begun > 1:  # what is passed from the cache takes no time
-            write_json(clock, {"seconds": before + begun})
-        print(f"{done} of {total}, {before + begun:.0f} s", flush=True)
+        nonlocal spent
+        if cache.exists() and cache.stat().st_size > kept:  # reading answers that are kept costs nothing
+            spent = time.time() - started
+            write_json(clock, {"seconds": before + spent})
+        print(f"{done} of {total}, {before + spent:.0f} s", flush=True)
 
     answers = generate(
         chats,
         model,
         max_new_tokens=limit,
         batch_size=BATCH,
-        cache=work / "answers.jsonl",
+        cache=cache,
         progress=note,
     )
-    return answers, before + time.time() - started if begun > 1 else before
+    return answers, before + spent
 
 
 def _plain(
