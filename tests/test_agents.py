@@ -18,6 +18,7 @@ from xlam_lib.environments.core import Reply, Result, Task
 from xlam_lib.errors import ProfileError
 from xlam_lib.formats import ParseError, get_format
 from xlam_lib.generation import Generation
+from xlam_lib.inference import LocalModel
 from xlam_lib.schema import Step, Tool, ToolCall
 
 TOOLS = [
@@ -203,6 +204,32 @@ def test_a_run_that_was_killed_ends_with_the_same_episodes(tmp_path):
     assert (
         isinstance(again.backend, Reader) and again.backend.batches == 5 - 3 + 1
     )  # six, of which three kept
+
+
+@pytest.mark.parametrize("format", ["json", "json_thought"])
+def test_held_to_the_tools_even_a_random_model_makes_legal_calls(tiny_model, format):
+    tools = [
+        Tool("press", "Press.", {"button": {"type": "integer", "enum": [1, 2, 3], "required": True}}),
+        Tool("stop", "Say that it is done."),
+    ]
+    tasks = [Task(f"buttons/{n}", f"Press {n} buttons.", tools, meta={"count": n}) for n in (1, 2, 3)]
+    model = LocalModel.load(tiny_model)
+    free, held = (
+        ModelAgent(model, Unified(format, "plain", "brief"), 160, held=held) for held in (False, True)
+    )
+    unread = [error for episode in run(Buttons(), free, tasks, max_steps=2) for error in episode.errors]
+    assert set(unread) == {"bad_format"}
+    episodes = run(Buttons(), held, tasks, max_steps=2)
+    whole = [step for episode in episodes for step in episode.steps if step.tool_calls]
+    assert len(whole) >= 3 and {call.name for step in whole for call in step.tool_calls} <= {"press", "stop"}
+    assert {error for e in episodes for error in e.errors} <= {"", "invalid_action", "bad_format"}
+    assert "no_call" not in {error for e in episodes for error in e.errors}
+    assert held.name != free.name
+
+
+def test_answers_that_are_no_json_cannot_be_held():
+    with pytest.raises(ProfileError, match="ReAct: answers that are not JSON"):
+        run(Buttons(), ModelAgent(Reader(react), ReAct(), held=True))
 
 
 def test_a_task_shows_its_context_and_not_its_truth():

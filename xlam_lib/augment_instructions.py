@@ -23,6 +23,7 @@ from xlam_lib.generation import Backend, Progress
 from xlam_lib.records import read_jsonl
 from xlam_lib.rephrase import Rewording, Verified, instruction_of, paraphrases, propose, verify
 from xlam_lib.schema import Trajectory
+from xlam_lib.tally import by_frequency
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ def try_rewordings(
     One result an instruction, the most frequent first.
     """
     counts = Counter(instruction for instruction, _ in _probes(files, length, formats))
-    chosen = [text for text, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]]
+    chosen = list(by_frequency(counts))[:most]
     drawn: dict[str, list[tuple[int, str, Trajectory]]] = {text: [] for text in chosen}
     for text, record in _probes(files, length, formats):
         if text in drawn:

@@ -31,8 +31,8 @@ _KEPT = 512  # compiled schemas that a Constrainer remembers
 # ---------------------------------------------------------------------------------------------- schemas
 
 
-def answer_schema(tools: Sequence[Tool], format: str = "json") -> dict[str, Any]:
-    """The JSON Schema of a legal answer: a list, which may be empty, of calls that fit the tools.
+def answer_schema(tools: Sequence[Tool], format: str = "json", least: int = 0) -> dict[str, Any]:
+    """The JSON Schema of a legal answer: a list of calls that fit the tools.
 
     Keys stand in the order in which they must be written. Enforced are what
     :mod:`xlam_lib.verify.structure` checks: names, required and unknown arguments, types and
@@ -44,6 +44,8 @@ def answer_schema(tools: Sequence[Tool], format: str = "json") -> dict[str, Any]
         On offer. Where two share a name, the first counts, as in the verifier.
     format
         ``json`` or ``json_thought``.
+    least
+        Calls at least; by default the list may be empty. Where no tool is on offer it always is.
 
     Raises
     ------
@@ -58,6 +60,8 @@ def answer_schema(tools: Sequence[Tool], format: str = "json") -> dict[str, Any]
     calls: dict[str, Any] = {"type": "array"}
     if named:
         calls["items"] = {"anyOf": [_call(tool) for tool in named.values()]}
+        if least:
+            calls["minItems"] = least
     else:
         calls["maxItems"] = 0
     thought = {"thought": {"type": "string"}} if format == "json_thought" else {}

@@ -25,6 +25,7 @@ from xlam_lib.prompts import answer_format, examples
 from xlam_lib.records import hash_file, hash_folder
 from xlam_lib.schema import Reject, Trajectory
 from xlam_lib.sources import SOURCES
+from xlam_lib.tally import place
 
 INSTRUCTION = instruct.KIND  # meta["kind"]; also the pool group, style and format of such data
 # APIGen's data, and what was made of them; any other source that calls tools is agent data.
@@ -275,9 +276,7 @@ def hold_out(examples: Sequence[Example], count: int, seed: int) -> tuple[list[E
 
     Examples of one trajectory stay on one side.
     """
-    order = sorted(
-        {_trajectory(e) for e in examples}, key=lambda i: hashlib.sha256(f"{seed}/{i}".encode()).digest()
-    )
+    order = sorted({_trajectory(e) for e in examples}, key=lambda identity: place(seed, identity))
     by_trajectory = Counter(_trajectory(e) for e in examples)
     held, number = set(), 0
     for identity in order:

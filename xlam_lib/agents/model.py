@@ -30,6 +30,8 @@ class ModelAgent:
         Tasks answered together.
     cache
         A JSON Lines file of answers; a run that was killed passes what it had done from there.
+    held
+        Hold each answer to calls that fit the task's tools (:mod:`xlam_lib.constrained`).
     """
 
     backend: Backend
@@ -37,10 +39,11 @@ class ModelAgent:
     max_new_tokens: int = 256
     batch_size: int = 16
     cache: str | Path | None = None
+    held: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.backend.name} ({self.prompting.name})"
+        return f"{self.backend.name} ({self.prompting.name}{', held to the tools' if self.held else ''})"
 
     def decide(self, cases: Sequence[tuple[Task, Sequence[Step]]]) -> list[Decision]:
         chats = [self.prompting.chat(task, steps) for task, steps in cases]
@@ -49,6 +52,7 @@ class ModelAgent:
             self.backend,
             max_new_tokens=self.max_new_tokens,
             batch_size=self.batch_size,
+            schemas=[self.prompting.schema(task) for task, _ in cases] if self.held else None,
             cache=self.cache,
         )
         return [self._read(answer) for answer in answers]

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from xlam_lib import prompts
+from xlam_lib.constrained import answer_schema
 from xlam_lib.environments.core import Task
+from xlam_lib.errors import ProfileError
 from xlam_lib.formats import ParseError, extract_calls, find_end, get_format, load_json
 from xlam_lib.generation import Message
 from xlam_lib.schema import Step, ToolCall, Trajectory
@@ -31,6 +33,13 @@ class Prompting(Protocol):
 
     def chat(self, task: Task, steps: Sequence[Step]) -> list[Message]:
         """What the model is sent."""
+        ...
+
+    def schema(self, task: Task) -> str:
+        """The JSON Schema, as JSON text, of an answer with at least one call that fits the task's tools.
+
+        Raises :class:`~xlam_lib.errors.ProfileError` where answers are not JSON.
+        """
         ...
 
     def read(self, text: str) -> tuple[str, list[ToolCall]]:
@@ -63,6 +72,9 @@ class Unified:
         )
         text = prompts.render_prompt(shown, self.style, history=steps, format=self.format, length=self.length)
         return [{"role": "user", "content": text}]
+
+    def schema(self, task: Task) -> str:
+        return json.dumps(answer_schema(task.tools, self.format, least=1), ensure_ascii=False)
 
     def read(self, text: str) -> tuple[str, list[ToolCall]]:
         format = get_format(self.format)
@@ -113,6 +125,9 @@ class ReAct:
             chat.append({"role": "assistant", "content": _written(step)})
             chat.append({"role": "user", "content": f"Observation: {step.next_observation}"})
         return chat
+
+    def schema(self, task: Task) -> str:
+        raise ProfileError(f"{self.name}: answers that are not JSON cannot be held to a schema; use Unified")
 
     def read(self, text: str) -> tuple[str, list[ToolCall]]:
         found = _ACTION.search(text)

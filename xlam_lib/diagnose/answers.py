@@ -37,7 +37,7 @@ from xlam_lib.diagnose.mistakes import (
 from xlam_lib.diagnose.unreadable import unreadable
 from xlam_lib.diagnose.values import kind_of, type_detail, value_detail
 from xlam_lib.equivalence import canonical, same_calls
-from xlam_lib.evaluate.bfcl import CATEGORIES, Question, Verdict, decode, judge
+from xlam_lib.evaluate.bfcl import CATEGORIES, Question, Verdict, judge, read_answer
 from xlam_lib.evaluate.executable import right_calls
 from xlam_lib.evaluate.official import ast_check
 from xlam_lib.evaluate.oracle import write_value
@@ -49,7 +49,6 @@ from xlam_lib.verify.names import near_names
 from xlam_lib.verify.structure import check_call, tools_by_name
 
 CALLS = 64  # of an answer that are looked at one by one; the rest is told in one mistake
-_ANYONE = Question("answer", "simple_python", "python", "", (), [], [])
 
 
 @dataclass(frozen=True)
@@ -259,7 +258,7 @@ def mistakes_of(
     """What the rules find in an answer to a BFCL question, whatever its verdict."""
     wanted = _wanted_of(question, root)
     mistakes = _diagnose(text, question.tools, question.query, wanted, format)
-    if wanted is None and not mistakes and not decode(text, question, format):
+    if wanted is None and not mistakes and not read_answer(text, format):
         mistakes = [Mistake(EARLY_STOP, "no calls", "tool_calls", "a call")]
     return tuple(mistakes)
 
@@ -268,10 +267,9 @@ def _diagnose(
     text: str, tools: Sequence[Tool], query: str, wanted: Sequence[Wanted] | None, format: str | Format
 ) -> list[Mistake]:
     try:
-        decoded = decode(text, _ANYONE, format)
+        calls = read_answer(text, format)
     except ParseError:
         return unreadable(text, format)
-    calls = [ToolCall(name, arguments) for call in decoded for name, arguments in call.items()]
     if wanted is None:
         return structure_of(calls[:CALLS], tools) + _beyond(calls)
     if not calls and wanted:

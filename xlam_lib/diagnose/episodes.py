@@ -18,6 +18,7 @@ from xlam_lib.diagnose.mistakes import (
 )
 from xlam_lib.equivalence import canonical
 from xlam_lib.schema import Tool
+from xlam_lib.tally import by_frequency
 from xlam_lib.verify.quality import MAX_SAME_TURNS
 
 BAD_ARGUMENTS, INVALID_ACTION, TOOL_ERROR = "bad_arguments", "invalid_action", "tool_error"
@@ -87,5 +88,4 @@ def episode_mistakes(episode: Episode, tools: Sequence[Tool] = ()) -> tuple[Mist
 
 def diagnose_episode(episode: Episode, tools: Sequence[Tool] = ()) -> dict[str, int]:
     """How many mistakes of each kind an episode has, most frequent first; see :func:`episode_mistakes`."""
-    counts = Counter(mistake.kind for mistake in episode_mistakes(episode, tools))
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return by_frequency(mistake.kind for mistake in episode_mistakes(episode, tools))

@@ -415,13 +415,14 @@ def price_limit(price: float, draw: random.Random) -> tuple[float, str]:
     return upper, f", and price lower than {upper:.2f} dollars"
 
 
-def _goal(
+def goal_of(
     product: Product,
     text: str,
     attributes: list[str],
     options: dict[str, str] | list[str],
     upper: float,
 ) -> Goal:
+    """A goal made from a product; its attributes are those of :class:`Goal`."""
     return Goal(
         text=text,
         product=product.id,
@@ -448,7 +449,7 @@ def _human(
                 continue
             upper, words = price_limit(prices[product.id], draw)
             text = one.instruction.strip(".") + words
-            yield _goal(product, text, one.instruction_attributes, one.instruction_options, upper)
+            yield goal_of(product, text, one.instruction_attributes, one.instruction_options, upper)
 
 
 def _synthetic(
@@ -467,7 +468,7 @@ def _synthetic(
             options = dict(zip(names, values, strict=True))
             listed = ", and ".join(f"{name}: {value}" for name, value in options.items())
             text = f"{known.instruction}{' with ' + listed if listed else ''}{words}"
-            yield _goal(product, text, known.instruction_attributes, options, upper)
+            yield goal_of(product, text, known.instruction_attributes, options, upper)
 
 
 def _agentboard(path: Path, prices: Mapping[str, float], skipped: Counter[str]) -> list[Goal]:

@@ -14,6 +14,7 @@ from xlam_lib.environments.webshop_catalogue import (
     Catalogue,
     Goal,
     Product,
+    goal_of,
     price_limit,
     search_text,
 )
@@ -108,16 +109,7 @@ def _goals(
         wanted = draw.sample(product.attributes, draw.choice([2, 2, 3]))
         options = [draw.choice(values) for values in product.options.values()]
         upper, limit = price_limit(prices[product.id], draw)
-        goal = Goal(
-            text=_words(aisle, kind, wanted, options, draw) + limit,
-            product=product.id,
-            name=product.name,
-            category=product.category,
-            query=product.query,
-            attributes=wanted,
-            options=options,
-            price_upper=upper,
-        )
+        goal = goal_of(product, _words(aisle, kind, wanted, options, draw) + limit, wanted, options, upper)
         rewards = [best(other, goal, prices[other.id]).reward for other in made]
         near = sum(0.6 <= reward < 1 for reward in rewards)
         if rewards.count(1) <= 2 and near >= 3:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
@@ -14,6 +12,7 @@ from xlam_lib.agents.loop import Episode
 from xlam_lib.environments.core import Environment, Task
 from xlam_lib.errors import ProfileError
 from xlam_lib.evaluate.intervals import Interval, wilson
+from xlam_lib.tally import by_frequency, place
 
 
 class AgentScore(msgspec.Struct, frozen=True):
@@ -85,13 +84,9 @@ def score(
         steps=fmean(len(episode.steps) for episode in episodes),
         prompt_tokens=fmean(episode.prompt_tokens for episode in episodes),
         tokens=fmean(episode.tokens for episode in episodes),
-        ended=_counted(episode.ended for episode in episodes),
-        errors=_counted(error for episode in episodes for error in episode.errors if error),
+        ended=by_frequency(episode.ended for episode in episodes),
+        errors=by_frequency(error for episode in episodes for error in episode.errors if error),
     )
-
-
-def _counted(names: Any) -> dict[str, int]:
-    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
 def row(found: AgentScore) -> dict[str, Any]:
@@ -119,6 +114,6 @@ def sample(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:
     """
     if count < 1:
         raise ProfileError(f"a sample of {count} tasks; choose at least 1")
-    drawn = sorted(tasks, key=lambda task: hashlib.sha256(f"{seed}/{task.id}".encode()).digest())[:count]
+    drawn = sorted(tasks, key=lambda task: place(seed, task.id))[:count]
     chosen = {task.id for task in drawn}
     return [task for task in tasks if task.id in chosen]

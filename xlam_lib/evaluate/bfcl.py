@@ -65,7 +65,9 @@ from xlam_lib.evaluate.questions import (
     trajectory,
 )
 from xlam_lib.formats import Format, ParseError, extract_calls, get_format
+from xlam_lib.schema import ToolCall
 from xlam_lib.synthesis.execute import Executor
+from xlam_lib.tally import by_frequency
 
 __all__ = [
     "AST_COLUMNS",
@@ -94,6 +96,7 @@ __all__ = [
     "judge_all",
     "overall_v2",
     "questions",
+    "read_answer",
     "sample",
     "score",
     "summary",
@@ -199,7 +202,21 @@ class Score(msgspec.Struct, frozen=True):
 
 
 def decode(text: str, question: Question, format: str | Format = "json") -> list[dict[str, Any]]:
-    """A model's answer in the checker's form, ``[{name: {argument: value}}]``.
+    """A model's answer in the checker's form, ``[{name: {argument: value}}]``; see :func:`read_answer`.
+
+    Raises
+    ------
+    ParseError
+        The answer does not decode; the message names the question.
+    """
+    try:
+        return [{call.name: call.arguments} for call in read_answer(text, format)]
+    except ParseError as error:
+        raise ParseError(f"answer to {question.id}: {error}") from None
+
+
+def read_answer(text: str, format: str | Format = "json") -> list[ToolCall]:
+    """The calls of a model's answer, whatever it wrote.
 
     The JSON formats are read by :func:`xlam_lib.formats.extract_calls`, which forgives a code fence and the
     like; any other by its own strict reader. Names and values are passed on unchanged in every language.
@@ -207,23 +224,21 @@ def decode(text: str, question: Question, format: str | Format = "json") -> list
     Raises
     ------
     ParseError
-        The answer does not decode; the message names the question.
+        The answer is not of the format, too long, nested too deeply, or no text that can be encoded.
     """
     fmt = get_format(format)
+    if len(text) > ANSWER_LIMIT:
+        raise ParseError(f"{len(text):,} characters; the longest that is read has {ANSWER_LIMIT:,}")
     try:
-        if len(text) > ANSWER_LIMIT:
-            raise ParseError(f"{len(text):,} characters; the longest that is read has {ANSWER_LIMIT:,}")
         text.encode()
         calls = extract_calls(text) if fmt.name in ("json", "json_thought") else fmt.parse(text).calls
-        if any(_deeper(call.arguments, DEPTH_LIMIT) for call in calls):
-            raise ParseError(f"nested more than {DEPTH_LIMIT} deep")
     except UnicodeEncodeError as error:
-        raise ParseError(
-            f"answer to {question.id}: half of a surrogate pair at character {error.start}"
-        ) from None
-    except (ParseError, RecursionError) as error:
-        raise ParseError(f"answer to {question.id}: {error}") from None
-    return [{call.name: call.arguments} for call in calls]
+        raise ParseError(f"half of a surrogate pair at character {error.start}") from None
+    except RecursionError as error:
+        raise ParseError(str(error)) from None
+    if any(_deeper(call.arguments, DEPTH_LIMIT) for call in calls):
+        raise ParseError(f"nested more than {DEPTH_LIMIT} deep")
+    return calls
 
 
 def _deeper(value: Any, limit: int) -> bool:
@@ -464,7 +479,4 @@ def error_counts(score: Score) -> dict[str, dict[str, int]]:
     for verdict in score.verdicts:
         if not verdict.valid:
             counts[verdict.category][verdict.error_type] += 1
-    return {
-        name: dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
-        for name, counter in counts.items()
-    }
+    return {name: by_frequency(counter) for name, counter in counts.items()}

@@ -13,7 +13,6 @@ read under today's names ``simple_python_0``, ``simple_java_0`` and ``simple_jav
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from xlam_lib.evaluate.official import PACKAGE, benchmark_root
 from xlam_lib.formats import Format, get_format
 from xlam_lib.records import read_jsonl
 from xlam_lib.schema import Tool, Trajectory, flat_parameters
+from xlam_lib.tally import place
 
 PACKAGED, DATED = "package", "2024-08-29"
 QUESTION_SETS = (PACKAGED, DATED)
@@ -438,7 +438,7 @@ def sample(questions: Sequence[Question], sizes: Mapping[str, int] | int, seed: 
     result = []
     for category in chosen:
         group = [question for question in questions if question.category == category.name]
-        group.sort(key=lambda question: hashlib.sha256(f"{seed}/{question.id}".encode()).digest())
+        group.sort(key=lambda question: place(seed, question.id))
         result += group[: sizes[category.name]]
     return result
 

@@ -45,6 +45,7 @@ from xlam_lib.schema import Reject, Tool, Trajectory, type_matches, validate
 from xlam_lib.sources import xlam_60k
 from xlam_lib.sources.base import Unfit
 from xlam_lib.synthesis.samples import STYLES
+from xlam_lib.tally import by_frequency
 
 FILE = "xlam_function_calling.json"
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of two queries with the same calls
@@ -454,13 +455,13 @@ class _Tally:
             paths=paths,
             read=self.read,
             written=self.counts["written"],
-            left_out={stage: _sorted(self.left_out[stage]) for stage in sorted(self.left_out)},
-            lost=_sorted(self.lost),
+            left_out={stage: by_frequency(self.left_out[stage]) for stage in sorted(self.left_out)},
+            lost=by_frequency(self.lost),
             styles={
-                style: _sorted(self.styles[style])
+                style: by_frequency(self.styles[style])
                 for style in sorted(self.styles, key=lambda style: (order.get(style, len(order)), style))
             },
-            generators=_sorted(self.generators),
+            generators=by_frequency(self.generators),
             apis=len(self.apis),
             asked=len(self.asked),
             irrelevant=self.counts["irrelevant"],
@@ -469,11 +470,6 @@ class _Tally:
             executed=self.counts["executed"],
             contamination=report,
         )
-
-
-def _sorted(counts: Counter[str]) -> dict[str, int]:
-    """The most frequent first, and equal ones by name."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 # The card -------------------------------------------------------------------------------------------------
@@ -657,7 +653,7 @@ def _styles(result: Release) -> str:
             "all": count,
             "share": _share(count, result.written),
         }
-        for category, count in _sorted(whole).items()
+        for category, count in by_frequency(whole).items()
     ]
     sums = {style: sum(told.values()) for style, told in result.styles.items()}
     rows.append({"category": "all", **sums, "all": result.written, "share": _share(1)})
