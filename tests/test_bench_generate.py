@@ -22,6 +22,10 @@ def test_our_loop_and_transformers_give_the_same_answers(tiny_model, tmp_path, m
         alone["seconds"] / ours["seconds"], rel=0.01, abs=0.01
     )
 
+    right = found["accuracy"]["right"]
+    assert sum(count for _, count in right.values()) == ours["questions"]
+    assert all(correct == 0 for name, (correct, _) in right.items() if "irrelevance" not in name)
+
     monkeypatch.setattr(generate.LocalModel, "generate", None)  # all are kept: nothing is answered again
     rows, seconds = generate._timed(
         generate.LocalModel("x", None, None), [], 4, next(tmp_path.glob("xlam-decoding-*"))

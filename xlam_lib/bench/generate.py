@@ -4,8 +4,9 @@
 ``part``-th) and writes speeds to ``xlam_lib/data/decoding_speed.json``, where chapter 8 reads them. The
 baseline is ``model.generate`` as it is called by default, one chat at a time, on every 40th of those
 questions of each category; its seconds for all of them are extrapolated by category, and the figure's name
-says so. Batches of eight, padded, in the questions' order, stand beside it. Long: an hour with a fine-tuned
-model on two cores; answers are kept in a temporary folder, so an interrupted call goes on.
+says so. Batches of eight, padded, in the questions' order, stand beside it. Our answers are
+scored, too. Long: an hour with a fine-tuned model on two cores; answers are kept in a temporary folder, so
+an interrupted call goes on.
 """
 
 from __future__ import annotations
@@ -75,14 +76,27 @@ def main(arguments: list[str]) -> None:
         "version": __version__,
         "hardware": hardware(),
         "model": folder.name,
+        "model_sha256": hash_folder(folder),
         "tokens": limit,
         "prompt_tokens": sum(answer.prompt_tokens for answer in ours),
         "compared": len(some),
         "equal_answers": sum(equal),
+        "accuracy": accuracy(questions, ours),
         "rows": rows,
     }
     write_json(FILE, result)
     print(json.dumps({key: value for key, value in result.items() if key != "rows"}))
+
+
+def accuracy(questions: Sequence[bfcl.Question], answers: Sequence[Generation]) -> dict[str, Any]:
+    """Right answers and questions of each category, and v2's overall in per cent (None without a column)."""
+    raw = {question.id: answer.text for question, answer in zip(questions, answers, strict=True)}
+    score = bfcl.score(raw, questions=questions)
+    return {
+        "right": {name: [rate.correct, rate.count] for name, rate in score.categories.items()},
+        "strict": {name: [rate.correct, rate.count] for name, rate in score.strict.items()},
+        "overall": None if score.overall_v2 is None else round(100 * score.overall_v2, 2),
+    }
 
 
 def _each(questions: Sequence[bfcl.Question], part: int) -> list[bfcl.Question]:

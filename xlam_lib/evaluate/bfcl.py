@@ -96,6 +96,7 @@ __all__ = [
     "judge_all",
     "overall_v2",
     "questions",
+    "rate",
     "read_answer",
     "sample",
     "score",
@@ -456,10 +457,14 @@ def _executable(given: Mapping[str, float], columns: Mapping[str, float | None])
     return dict(given)
 
 
+def rate(correct: int, count: int, missing: int = 0) -> Rate:
+    """So many right of at least one, with their interval."""
+    return Rate(count, correct, missing, correct / count, wilson(correct, count))
+
+
 def _rate(group: Sequence[Verdict], right: Sequence[bool]) -> Rate:
     missing = sum(verdict.error_type == "missing_response" for verdict in group)
-    correct, count = sum(right), len(group)
-    return Rate(count, correct, missing, correct / count, wilson(correct, count))
+    return rate(sum(right), len(group), missing)
 
 
 def _mean(values: Mapping[str, Sequence[float]], weights: Mapping[str, float], seed: int) -> Mean:
