@@ -206,8 +206,8 @@ def test_a_run_that_was_killed_ends_with_the_same_episodes(tmp_path):
     )  # six, of which three kept
 
 
-@pytest.mark.parametrize("format", ["json", "json_thought"])
-def test_held_to_the_tools_even_a_random_model_makes_legal_calls(tiny_model, format):
+
+def test_held_to_the_tools_even_a_random_model_makes_legal_calls(tiny_model):
     tools = [
         Tool("press", "Press.", {"button": {"type": "integer", "enum": [1, 2, 3], "required": True}}),
         Tool("stop", "Say that it is done."),
@@ -215,7 +215,7 @@ def test_held_to_the_tools_even_a_random_model_makes_legal_calls(tiny_model, for
     tasks = [Task(f"buttons/{n}", f"Press {n} buttons.", tools, meta={"count": n}) for n in (1, 2, 3)]
     model = LocalModel.load(tiny_model)
     free, held = (
-        ModelAgent(model, Unified(format, "plain", "brief"), 160, held=held) for held in (False, True)
+        ModelAgent(model, Unified("json", "plain", "brief"), 160, held=held) for held in (False, True)
     )
     unread = [error for episode in run(Buttons(), free, tasks, max_steps=2) for error in episode.errors]
     assert set(unread) == {"bad_format"}

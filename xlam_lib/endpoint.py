@@ -599,7 +599,8 @@ def open_backend(
     ----------
     model
         A model's name on the server; without an ``endpoint`` a local model, as
-        :func:`xlam_lib.assets.model_folder` finds it.
+        :func:`xlam_lib.assets.model_folder` finds it. ``ctranslate2:`` before it chooses the engine of
+        :mod:`xlam_lib.engines`.
     endpoint
         The address of an OpenAI-compatible server, up to and including the version.
     key_env
@@ -624,7 +625,10 @@ def open_backend(
         return None
     if endpoint:
         return Endpoint(endpoint, model, api_key_env=key_env or None, journal=journal)
-    from xlam_lib import assets
+    from xlam_lib import assets, engines
     from xlam_lib.inference import LocalModel  # brings torch
 
+    if model.startswith(engines.PREFIX):
+        name = model.removeprefix(engines.PREFIX)
+        return engines.CTranslate2Model.load(assets.model_folder(name), model)
     return LocalModel.load(assets.model_folder(model), model)

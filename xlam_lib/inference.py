@@ -39,6 +39,7 @@ __all__ = [
     "Progress",
     "best_device",
     "best_dtype",
+    "ends_json",
     "generate",
 ]
 
@@ -58,6 +59,15 @@ def best_dtype(device: str | torch.device = "cpu") -> torch.dtype:
 def best_device() -> torch.device:
     """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def ends_json(tokenizer: Any, tokens: Sequence[int]) -> bool:
+    """Whether the last of an answer's tokens ends its first whole JSON value; false where it is no JSON."""
+    last = tokenizer.decode(tokens[-1:])
+    if "}" not in last and "]" not in last:
+        return False
+    text = tokenizer.decode(tokens, skip_special_tokens=True).lstrip()
+    return text[:1] in ("{", "[") and find_end(text) is not None
 
 
 class _KeyValues:
@@ -298,7 +308,8 @@ class LocalModel:
                 mask = masks[row]
                 if mask is not None:
                     mask.accept(token)
-                if (mask is not None and mask.ended) or (self.stop_at_json and self._json_ended(tokens[row])):
+                whole = self.stop_at_json and ends_json(tokenizer, tokens[row])
+                if whole or (mask is not None and mask.ended):
                     finish[row] = "json"
                     ended.append(slot)
             # The last slot takes the place of one that has ended: one row is copied, not all.
@@ -354,10 +365,3 @@ class LocalModel:
         ).last_hidden_state[:, -1]
         cache.lengths[:count] += 1
         return hidden
-
-    def _json_ended(self, tokens: list[int]) -> bool:
-        last = self.tokenizer.decode(tokens[-1:])
-        if "}" not in last and "]" not in last:
-            return False
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True).lstrip()
-        return text[:1] in ("{", "[") and find_end(text) is not None

@@ -31,6 +31,10 @@ SMALL = (
     "evaluations/bfcl/base.json",
     "evaluations/bfcl/SFT.json",
     "evaluations/bfcl/SFT+DPO.json",
+    "evaluations/webshop/scores.json",
+    "evaluations/toolquery/scores.json",
+    "evaluations/toolquery_unified/scores.json",
+    "evaluations/toolbench/scores.json",
     "scaling/plan.json",
 )
 MODELS = ("base", "SFT", "SFT+DPO")
