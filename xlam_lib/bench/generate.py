@@ -4,9 +4,9 @@
 ``part``-th) and writes speeds to ``xlam_lib/data/decoding_speed.json``, where chapter 8 reads them. The
 baseline is ``model.generate`` as it is called by default, one chat at a time, on every 40th of those
 questions of each category; its seconds for all of them are extrapolated by category, and the figure's name
-says so. Batches of eight, padded, in the questions' order, stand beside it. Our answers are scored, too. Long:
-two hours with a fine-tuned model on two cores; answers are kept in a temporary folder, so an interrupted call
-goes on.
+says so. Batches of eight, padded, in the questions' order, stand beside it. Our answers are scored, too.
+Long: two hours with a fine-tuned model on two cores; answers are kept in a temporary folder, so an
+interrupted call goes on.
 """
 
 from __future__ import annotations
