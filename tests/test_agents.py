@@ -206,7 +206,6 @@ def test_a_run_that_was_killed_ends_with_the_same_episodes(tmp_path):
     )  # six, of which three kept
 
 
-
 def test_held_to_the_tools_even_a_random_model_makes_legal_calls(tiny_model):
     tools = [
         Tool("press", "Press.", {"button": {"type": "integer", "enum": [1, 2, 3], "required": True}}),

@@ -79,7 +79,7 @@ def grouped(groups: Mapping[str, Mapping[str, float]], title: str, unit: str, la
     axes.set_ylabel(unit)
     axes.set_title(title)
     if len(groups) > 1:
-        axes.legend()
+        figure.legend(loc="outside lower left", ncols=min(len(groups), 4))
     return figure
 
 
