@@ -39,3 +39,18 @@ def tiny_model(tmp_path_factory) -> Path:
     from tests.tiny import make
 
     return make(tmp_path_factory.mktemp("tiny"))
+
+
+# What takes longest begins first, so that no process is left alone with it at the end.
+FIRST = ("test_pipeline.py", "test_book.py", "test_train.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Test processes share the cores: torch in each of them, and in what it starts, takes its part."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // workers, 1)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)

@@ -11,10 +11,16 @@ from xlam_lib.__main__ import main
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "--profile", "nope"], "profile 'nope' is unknown; choose one of h100-1b-fc,"),
+        (
+            ["run", "--profile", "nope"],
+            "profile 'nope' is unknown; choose one of ablations, evening, h100-1b-fc,",
+        ),
         (["run", "--only", "06"], "notebook '06' is unknown; choose from 01_unify"),
         (["run", "-p", "epoch", "2"], "parameter 'epoch' belongs to no notebook; known:"),
-        (["bench", "nope"], "bench 'nope' is unknown; choose one of curate, diversity, execution"),
+        (
+            ["bench", "nope"],
+            "bench 'nope' is unknown; choose one of ablations, curate, data_amount, diversity, execution",
+        ),
     ],
 )
 def test_bad_words_are_one_line_errors(words, said, capsys):

@@ -182,3 +182,13 @@ def test_carried_rows_are_the_published_tables():
     for row, record in zip(carried, published, strict=True):
         assert (row.model, row.overall) == (record["model"], float(record["overall"]))
         assert row.columns == {name: float(record[name]) for name in paper.BFCL_V2_COLUMNS}
+
+
+def test_claims_name_the_report_that_makes_them():
+    reports = (paper.XLAM, paper.APIGEN, paper.AGENTOHANA)
+    for name, claim in paper.CLAIMS.items():
+        assert claim.source.startswith(reports), name
+        assert ("section" in claim.source) == claim.source.startswith(paper.XLAM), name
+        assert (0 < claim.value < 1) == name.endswith("share"), name
+    least, greatest = (paper.CLAIMS[f"{end} instruction share"].value for end in ("least", "greatest"))
+    assert least < greatest < paper.CLAIMS["synthetic share"].value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +15,43 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from xlam_lib import runs
+from tests import tiny
+from xlam_lib import own_test, runs
 from xlam_lib.build import build
 from xlam_lib.errors import XlamError
 
+HARBOUR = '''
+from typing import Literal
+
+
+def ferry_minutes(island: Literal["Lund", "Skarv", "Storholm"], fast: bool = False) -> int:
+    """How many minutes the ferry takes to an island.
+
+    Args:
+        island: The island.
+        fast: Whether to take the fast boat.
+    """
+    slow = {"Lund": 25, "Skarv": 40, "Storholm": 70}[island]
+    return slow // 2 if fast else slow
+
+
+def berth_fee(length: float, nights: int) -> float:
+    """The fee of a berth in the guest harbour.
+
+    Args:
+        length: Length of the boat in metres.
+        nights: How many nights it stays.
+    """
+    return round(length * 2.5 * nights, 2)
+'''
 DATA = ["01_unify", "02_augment", "03_verify", "04_synthesize", "05_mix"]
 
 
 def command(run: Path, *words: str) -> list[str]:
+    """The smoke profile; with the tiny model of the run's folder, where one was put."""
+    small = run.parent / "tiny"
+    if small.is_dir():
+        words = (*words, "-p", "model", str(small), "-p", "generator_model", str(small))
     return [sys.executable, "-m", "xlam_lib", "run", "--profile", "smoke", "--run-id", str(run), *words]
 
 
@@ -31,9 +61,17 @@ def outputs(run: Path) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory) -> Path:
+def folder(tmp_path_factory) -> Path:
+    """A folder for runs, with a tiny random model in it: enough for all but what a model says."""
+    folder = tmp_path_factory.mktemp("runs")
+    tiny.make(folder / "tiny", layers=4, context=8192)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def smoke(folder) -> Path:
     """The whole smoke profile, uninterrupted, with one worker."""
-    run = tmp_path_factory.mktemp("runs") / "smoke"
+    run = folder / "smoke"
     done = subprocess.run(command(run), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return run
@@ -56,6 +94,34 @@ def test_every_notebook_runs_and_the_manifest_says_how(smoke):
     assert not list(smoke.glob("*.failed.ipynb")) and not (smoke / ".progress.json").exists()
 
 
+@pytest.mark.slow
+def test_every_notebook_runs_on_the_embedded_model(tmp_path):
+    run = tmp_path / "embedded"
+    done = subprocess.run(command(run), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list(json.loads((run / runs.RUN_FILE).read_text())["notebooks"]) == list(runs.STAGES)
+
+
+def test_chapter_13_takes_tools_that_it_has_never_seen(smoke, folder):
+    """What its text tells a reader to do: two typed functions in a file, given to the notebook."""
+    (folder / "harbour.py").write_text(HARBOUR)
+    words = ("--only", "13_your_tools", "-p", "own_tools", str(folder / "harbour.py"))
+    run = folder / "harbour"
+    shutil.copytree(smoke, run)
+    done = subprocess.run(command(run, *words), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    made = run / "artifacts" / "your_tools"
+    queries = [json.loads(line) for line in (made / "data" / "verified.jsonl").open()]
+    called = {call["name"] for record in queries for call in record["steps"][0]["tool_calls"]}
+    assert called == {"ferry_minutes", "berth_fee"} and len(queries) > 10
+    questions = own_test.read(made / "test")
+    assert {question.category for question in questions} >= {"simple_python", "multiple", "irrelevance"}
+    scores = json.loads((made / "scores.json").read_text())
+    assert scores["generated test"]["before"]["all"][1] == len(questions)
+    page = (run / "13_your_tools.ipynb").read_text()
+    assert "ferry_minutes" in page and "berth_fee" in page and "quote_repair" not in page
+
+
 def test_no_weights_are_pickled(smoke):
     names = {p.suffix for p in (smoke / "artifacts").rglob("*") if p.is_file()}
     assert ".safetensors" in names and not names & {".bin", ".pt", ".pth", ".pkl"}
@@ -68,8 +134,8 @@ def test_a_finished_run_is_left_alone_and_a_changed_parameter_reruns_what_follow
     assert (smoke / "03_verify.ipynb").stat().st_mtime_ns == before
 
 
-def test_killed_at_random_moments_and_resumed_with_two_workers_the_data_is_the_same(smoke, tmp_path):
-    run = tmp_path / "killed"
+def test_killed_at_random_moments_and_resumed_with_two_workers_the_data_is_the_same(smoke, folder):
+    run = folder / "killed"
     words = ("--only", *DATA, "-p", "workers", "2")
     moments = random.Random(time.time_ns())
     killed = 0
@@ -107,7 +173,8 @@ def test_the_data_notebooks_run_by_hand_with_their_own_defaults(root, tmp_path, 
         resources = {"metadata": {"path": str(root / "notebooks")}}
         NotebookClient(notebook, kernel_name="python3", resources=resources, timeout=300).execute()
     artifacts = tmp_path / "papermill_runs" / "lab" / "artifacts"
-    assert sum(1 for _ in (artifacts / "sft" / "train.jsonl").open()) == 380
+    wanted = runs.declared_parameters("05_mix")["examples"]
+    assert sum(1 for _ in (artifacts / "sft" / "train.jsonl").open()) == wanted
     assert not (root / "papermill_runs" / "lab").exists()
 
 

@@ -107,3 +107,24 @@ def test_scatter_places_and_labels_its_points():
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
     assert list(axes.lines[0].get_xdata()) == [1, 100]
     assert not plots.scatter({"a": [(1, 1, "")]}, "t", "x", "y").axes[0].get_legend()
+
+
+def test_trends_join_our_points_with_intervals_and_leave_published_ones_hollow():
+    ours, theirs = [(10, 2.0, 1.5, 2.5), (1, 3.0, 3.0, 3.5)], [(100, 1.0, 0.5, 1.0)]
+    figure = plots.trends(
+        {"loss": {"ours": ours, "theirs": theirs}, "share": {"ours": []}}, "t", "n", hollow=["theirs"]
+    )
+    first, second = figure.axes
+    own, foreign = (container.lines[0] for container in first.containers)
+    assert own.get_xdata().tolist() == [1, 10] and own.get_ydata().tolist() == [3, 2]
+    assert own.get_linestyle() == "-" and foreign.get_linestyle() == "None"
+    assert foreign.get_marker() == "s" and foreign.get_markerfacecolor() == "white"
+    assert [s[:, 1].tolist() for s in first.containers[0].lines[2][0].get_segments()] == [
+        [3, 3.5],
+        [1.5, 2.5],
+    ]
+    assert first.get_xscale() == "log" and not second.containers
+    assert [label.get_text() for label in first.get_xticklabels()] == ["1", "10", "100"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "theirs"]
+    alone = plots.trends({"loss": {"ours": ours}}, "t", "n", logarithmic=False)
+    assert alone.axes[0].get_xscale() == "linear" and not alone.legends

@@ -133,7 +133,9 @@ def test_every_stage_names_modules_that_exist_and_reads_what_another_writes():
     for name, spec in runs.STAGES.items():
         assert set(spec.reads) <= written
         for module in spec.modules:
-            assert (runs.PACKAGE / module).exists(), f"{name}: {module}"
+            # What a long benchmark measures may not have been measured yet; the chapter says so then.
+            measured = module.startswith("data/") and module.endswith(".json")
+            assert measured or (runs.PACKAGE / module).exists(), f"{name}: {module}"
         assert len(runs.code_hash(name)) == 64
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def make(folder: Path, layers: int = 2) -> Path:
+def make(folder: Path, layers: int = 2, context: int = 512) -> Path:
     """Write a checkpoint of the embedded model's architecture (a Llama of 32 units) and return its folder."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -21,7 +21,7 @@ def make(folder: Path, layers: int = 2) -> Path:
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=512,
+        max_position_embeddings=context,
         tie_word_embeddings=False,  # a tied random model repeats its last token for ever
         bos_token_id=1,
         eos_token_id=2,

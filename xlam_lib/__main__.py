@@ -1,4 +1,4 @@
-"""The command line: ``python -m xlam_lib run|build|assets|synthesize|train|bench``."""
+"""The command line: ``python -m xlam_lib run|build|assets|synthesize|train|serve|bench``."""
 
 from __future__ import annotations
 
@@ -45,6 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train = commands.add_parser("train", help="run a training job; each process of a launched training does")
     train.add_argument("job", help="the JSON file that chapters 6 and 7 write")
 
+    serve = commands.add_parser("serve", help="an OpenAI-compatible server for one model, on this machine")
+    serve.add_argument("model", help="the folder of a checkpoint")
+    serve.add_argument("--adapter", help="a LoRA adapter's folder, merged into it")
+    serve.add_argument("--name", help="what requests call the model (default: the last folder's name)")
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in: set a key then")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--key-env", default="", help="the environment variable that holds the clients' key")
+    serve.add_argument("--style", default="plain", help="the prompt style that the model was trained with")
+    serve.add_argument("--free", action="store_true", help="do not hold calls to the tools' schemas")
+
     bench = commands.add_parser("bench", help="measure one part against its named baseline")
     bench.add_argument("name", help="a module of xlam_lib.bench")
     bench.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -85,11 +95,33 @@ def _run(options: Any) -> int:
         from xlam_lib.train import job
 
         return job.main(Path(options.job))
+    elif options.command == "serve":
+        _serve(options)
     else:
         from xlam_lib import bench
 
         bench.main(options.name, options.arguments)
     return 0
+
+
+def _serve(options: Any) -> None:
+    import os
+    from pathlib import Path
+
+    from xlam_lib import serve
+    from xlam_lib.chat_template import Prompting
+    from xlam_lib.errors import ProfileError
+    from xlam_lib.inference import LocalModel
+
+    key = os.environ.get(options.key_env, "") if options.key_env else ""
+    if options.key_env and not key:
+        raise ProfileError(f"the variable {options.key_env} is not set; put the clients' key into it")
+    prompting = Prompting(options.style)
+    name = options.name or Path(options.adapter or options.model).resolve().name
+    model = LocalModel.load(options.model, name, adapter=options.adapter)
+    worker = serve.Worker(model, serve.Limits())
+    service = serve.Service(name, worker, prompting, key=key, held=not options.free)
+    serve.run(service, options.host, options.port)
 
 
 def _synthesize(options: Any) -> None:

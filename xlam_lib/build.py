@@ -21,13 +21,15 @@ from typing import Any
 
 import yaml
 
-from xlam_lib import runs
+from xlam_lib import library_map, runs, scorecard
 from xlam_lib.errors import ArtifactError
 from xlam_lib.records import read_json
 
 # One state of a tqdm bar: " 40%|####   | 2/5 [00:01<00:02,  1.5it/s]" or "7it [00:01, 5.2it/s]".
 _BAR = re.compile(r"\d+%\|.*\||\d+\s?\w+ \[\d\d:\d\d")
 _PARAMETER_TAGS = {"parameters", "injected-parameters"}
+# Pages that are made from run.json and the code; every other page of a run is one of its notebooks.
+MADE = ("run", "scorecard", "library_map")
 _WIDGETS = "application/vnd.jupyter.widget-"
 # Jupyter Book has no `python -m` entry, and its script need not be in PATH.
 _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
@@ -99,7 +101,7 @@ def place_chapters(folder: Path, source: Path) -> list[Path]:
     import nbformat
 
     pages = chapter_names(source)
-    missing = [name for name in pages if name != "run" and not (folder / f"{name}.ipynb").is_file()]
+    missing = [name for name in pages if name not in MADE and not (folder / f"{name}.ipynb").is_file()]
     manifest = folder / runs.RUN_FILE
     if missing or not manifest.is_file():
         names = [f"{name}.ipynb" for name in missing] + ([] if manifest.is_file() else ["run.json"])
@@ -111,9 +113,8 @@ def place_chapters(folder: Path, source: Path) -> list[Path]:
     target.mkdir(exist_ok=True)
     placed = []
     for name in pages:
-        if name == "run":
-            page = target / "run.md"
-            page.write_text(about_run(read_json(manifest)), encoding="utf-8")
+        if name in MADE:
+            page = _make(name, folder, target)
         else:
             page = target / f"{name}.ipynb"
             try:
@@ -126,6 +127,21 @@ def place_chapters(folder: Path, source: Path) -> list[Path]:
             nbformat.write(clean_notebook(notebook, folder / page.name), page)
         placed.append(page)
     return placed
+
+
+def _make(name: str, folder: Path, target: Path) -> Path:
+    """Write one of the pages :data:`MADE` from a run's folder."""
+    if name == "library_map":
+        return library_map.write(target)
+    manifest = read_json(folder / runs.RUN_FILE)
+    text = (
+        about_run(manifest)
+        if name == "run"
+        else scorecard.page(scorecard.rows(manifest, folder / "artifacts"), manifest)
+    )
+    page = target / f"{name}.md"
+    page.write_text(text, encoding="utf-8")
+    return page
 
 
 def chapter_names(source: Path) -> list[str]:
@@ -196,8 +212,11 @@ def _keep(output: Any) -> bool:
             output.text = "\n".join(kept)
         return bool(output.text.strip())
     data = output.get("data", {})
-    if any(kind.startswith(_WIDGETS) for kind in data):
-        return False
+    widgets = [kind for kind in data if kind.startswith(_WIDGETS)]
+    if widgets:  # of a view that says the same in HTML, that stays; of a progress bar, nothing
+        for kind in widgets:
+            del data[kind]
+        return "text/html" in data
     return bool(data) or output.output_type == "error"
 
 

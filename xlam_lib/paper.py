@@ -11,6 +11,7 @@ for the interactive environments.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from importlib import resources
 from typing import Literal
 
@@ -118,6 +119,22 @@ TRAINING: tuple[Training, ...] = (
         dpo_beta=0.1,
     ),
 )
+
+
+def settings_beside(ours: Mapping[str, object]) -> list[dict[str, str]]:
+    """A row a setting of :class:`Training`: what each source states, and ``ours`` by the same field names."""
+    names = [name for name in Training.__struct_fields__ if name not in ("what", "source", "note")]
+
+    def said(value: object, otherwise: str) -> str:
+        return otherwise if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
+
+    return [
+        {"setting": name.replace("_", " ")}
+        | {training.what: said(getattr(training, name), "not reported") for training in TRAINING}
+        | {"this run": said(ours.get(name), "")}
+        for name in names
+    ]
+
 
 # ------------------------------------------------------------------------------------------------- BFCL
 
@@ -430,3 +447,27 @@ TOOLBENCH_AS_SUMMARISED: dict[str, float] = {"GPT-4-0125-preview": 0.5450, "Agen
 
 # Cases in each environment (AgentBoard's settings; ToolBench's first level); WebShop and ToolBench "about".
 CASES = {"WebShop": 250, "ToolQuery": 60, "ToolQuery-Unified": 60, "ToolBench": 1000}
+
+# ------------------------------------------------------------------------------- said in passing
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A figure that a report gives in its text, outside its tables: the ``value``, and where it stands."""
+
+    value: float
+    source: str
+    note: str = ""
+
+
+CLAIMS: dict[str, Claim] = {
+    "data sets and environments named": Claim(12, f"{XLAM}, sections 3.1 and 3.5"),
+    "output formats": Claim(15, f"{XLAM}, section 3.2"),
+    "concatenation styles shown": Claim(3, f"{XLAM}, section 3.2", 'the text says "several" and shows these'),
+    "error classes": Claim(6, f"{XLAM}, section 3.3"),
+    "synthetic share": Claim(0.5, f"{XLAM}, section 3.5", "function-calling models"),
+    "least instruction share": Claim(0.2, f"{XLAM}, section 3.5", "general models"),
+    "greatest instruction share": Claim(0.3, f"{XLAM}, section 3.5", "general models"),
+    "query styles": Claim(4, APIGEN),
+    "released records": Claim(60_000, APIGEN, '"about"'),
+    "least rating kept": Claim(4.0, AGENTOHANA, "of 5"),
+}

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
 plt.rcParams.update(
@@ -34,13 +34,26 @@ plt.rcParams.update(
 )
 
 
+class Titled(Figure):
+    """A figure that says its title where it cannot be shown: in a terminal, and as the alt text of a page."""
+
+    def __repr__(self) -> str:
+        titles = [self.get_suptitle(), *(a.get_title(loc=at) for a in self.axes for at in ("left", "center"))]
+        return next((title.replace("\n", " ") for title in titles if title), super().__repr__())
+
+
+def subplots(*grid: int, **options: Any) -> tuple[Any, Any]:
+    """:func:`matplotlib.pyplot.subplots`, of a :class:`Titled` figure."""
+    return plt.subplots(*grid, FigureClass=Titled, **options)
+
+
 def stacked(
     rows: Mapping[str, Mapping[str, float]], title: str, unit: str, series: Sequence[str] | None = None
 ) -> Figure:
     """Horizontal stacked bars: ``rows[label][series]`` in ``unit``, each bar's total written at its end."""
     series = list(series or dict.fromkeys(name for row in rows.values() for name in row))
     labels = list(rows)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         figsize=(7.6, 1.0 + 0.25 * (len(series) > 1) + min(0.42, 9 / len(labels)) * max(len(labels), 2))
     )
     left = np.zeros(len(labels))
@@ -69,7 +82,7 @@ def _short(value: float) -> str:
 def grouped(groups: Mapping[str, Mapping[str, float]], title: str, unit: str, label: str = "") -> Figure:
     """Vertical bars side by side: ``groups[series][place]`` in ``unit``."""
     places = list(dict.fromkeys(place for values in groups.values() for place in values))
-    figure, axes = plt.subplots(figsize=(7.6, 3.2))
+    figure, axes = subplots(figsize=(7.6, 3.2))
     width = 0.8 / len(groups)
     for index, (name, values) in enumerate(groups.items()):
         at = np.arange(len(places)) + (index - (len(groups) - 1) / 2) * width
@@ -85,7 +98,7 @@ def grouped(groups: Mapping[str, Mapping[str, float]], title: str, unit: str, la
 
 def histogram(values: Mapping[str, Sequence[float]], title: str, unit: str, bins: int = 30) -> Figure:
     """Overlaid histograms of several series on common bins."""
-    figure, axes = plt.subplots(figsize=(7.6, 3.2))
+    figure, axes = subplots(figsize=(7.6, 3.2))
     everything = [value for series in values.values() for value in series]
     edges = np.histogram_bin_edges(everything, bins=bins)
     for index, (name, series) in enumerate(values.items()):
@@ -107,7 +120,7 @@ def curves(
 
     ``smooth`` draws, over the faint raw line of a named series, its mean over that many points.
     """
-    figure, grid = plt.subplots(1, len(panels), figsize=(7.6, 3.1), squeeze=False)
+    figure, grid = subplots(1, len(panels), figsize=(7.6, 3.1), squeeze=False)
     for axes, (y, lines) in zip(grid[0], panels.items(), strict=True):
         for index, (name, (xs, ys)) in enumerate(lines.items()):
             colour = COLOURS[index]
@@ -135,7 +148,7 @@ def accuracy(
     Accuracies are fractions; bars are in per cent, whiskers the 95% interval.
     """
     categories = list(dict.fromkeys(category for rates in scores.values() for category in rates))
-    figure, axes = plt.subplots(figsize=(7.6, 0.9 + 0.5 * len(categories)))
+    figure, axes = subplots(figsize=(7.6, 0.9 + 0.5 * len(categories)))
     height = 0.8 / len(scores)
     for index, (model, rates) in enumerate(scores.items()):
         at = np.arange(len(categories)) + (index - (len(scores) - 1) / 2) * height
@@ -211,7 +224,7 @@ def heatmaps(panels: Mapping[str, Mapping[str, Mapping[str, float]]], title: str
         for name, grid in panels.items()
     }
     top = np.log1p(max(grid.max(initial=1) for grid in values.values()))
-    figure, places = plt.subplots(
+    figure, places = subplots(
         len(panels), 1, figsize=(7.6, 1.7 + len(panels) * (0.5 + 0.27 * len(rows))), sharex=True,
         squeeze=False,
     )  # fmt: skip
@@ -238,7 +251,7 @@ def heatmaps(panels: Mapping[str, Mapping[str, Mapping[str, float]]], title: str
 def rates(series: Mapping[str, Mapping[str, tuple[float, float, float]]], title: str, unit: str) -> Figure:
     """Dots with whiskers: ``series[name][place] = (rate, low, high)``, fractions drawn in per cent."""
     places = list(dict.fromkeys(place for rates in series.values() for place in rates))
-    figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.34 * max(len(places), 2)))
+    figure, axes = subplots(figsize=(7.6, 1.1 + 0.34 * max(len(places), 2)))
     for index, (name, found) in enumerate(series.items()):
         shift = 0.26 * (index - (len(series) - 1) / 2)
         at = [places.index(place) + shift for place in found]
@@ -267,7 +280,7 @@ def strips(
 ) -> Figure:
     """Horizontal bars of consecutive pieces: ``rows[label] = [(length in unit, series), ...]``, in order."""
     series = list(series or dict.fromkeys(name for pieces in rows.values() for _, name in pieces))
-    figure, axes = plt.subplots(figsize=(7.6, 1.25 + 0.34 * max(len(rows), 2)))
+    figure, axes = subplots(figsize=(7.6, 1.25 + 0.34 * max(len(rows), 2)))
     for place, pieces in enumerate(rows.values()):
         left = 0.0
         for length, name in pieces:
@@ -297,7 +310,7 @@ def scatter(
     ``logarithmic`` names the axes that are (``x``, ``y`` or ``xy``); ``diagonal`` draws the line on which
     both are equal.
     """
-    figure, axes = plt.subplots(figsize=(7.6, 3.6))
+    figure, axes = subplots(figsize=(7.6, 3.6))
     for index, (name, points) in enumerate(series.items()):
         xs, ys, labels = zip(*points, strict=True) if points else ((), (), ())
         axes.scatter(xs, ys, s=36, color=COLOURS[index % len(COLOURS)], label=name, zorder=3)
@@ -333,7 +346,7 @@ def portions(
     series = list(series or dict.fromkeys(name for row in rows.values() for name in row))
     labels = list(rows)
     totals = np.array([sum(rows[label].get(name, 0) for name in series) for label in labels], dtype=float)
-    figure, axes = plt.subplots(figsize=(7.6, 1.25 + 0.3 * max(len(labels), 2)))
+    figure, axes = subplots(figsize=(7.6, 1.25 + 0.3 * max(len(labels), 2)))
     left = np.zeros(len(labels))
     for index, name in enumerate(series):
         values = np.array([rows[label].get(name, 0) for label in labels], dtype=float)
@@ -350,4 +363,48 @@ def portions(
     # About 100 characters fit below the figure; a wider legend would widen the page.
     columns = max(1, 100 // (max(map(len, series)) + 6))
     figure.legend(loc="outside lower left", ncols=min(len(series), columns))
+    return figure
+
+
+def trends(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float, float]]]],
+    title: str,
+    x: str,
+    logarithmic: bool = True,
+    hollow: Sequence[str] = (),
+) -> Figure:
+    """Panels of points with intervals along a scale: ``panels[y][series] = [(x, value, low, high), ...]``.
+
+    A series' points are joined in their order of ``x``. Those of the series in ``hollow`` are drawn as empty
+    squares and not joined: figures that others measured, each of another model.
+    """
+    figure, grid = subplots(1, len(panels), figsize=(7.6, 3.3), squeeze=False)
+    names = list(dict.fromkeys(name for series in panels.values() for name in series))
+    drawn = {}
+    for axes, (y, series) in zip(grid[0], panels.items(), strict=True):
+        for name, points in series.items():
+            if not points:
+                continue
+            at, value, low, high = np.array(sorted(points), dtype=float).T
+            foreign = name in hollow
+            drawn[name] = axes.errorbar(
+                at, value, yerr=np.maximum([value - low, high - value], 0), label=name,
+                fmt="s" if foreign else "o-", markersize=5, capsize=2.5, linewidth=1.2,
+                markerfacecolor="white" if foreign else None, color=COLOURS[names.index(name) % len(COLOURS)],
+            )  # fmt: skip
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
+            places = sorted({point[0] for points in series.values() for point in points})
+            if len(places) <= 4:
+                axes.set_xticks(places)
+                axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.1)
+        axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+    if len(names) > 1:
+        figure.legend(list(drawn.values()), list(drawn), loc="outside lower left", ncols=min(len(names), 3))
+    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
     return figure

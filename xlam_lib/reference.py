@@ -85,6 +85,12 @@ def without_paths(notebook: Path) -> str:
     return nbformat.writes(executed).replace(f"{runs.root()}/", "") + "\n"
 
 
+def longer_run() -> Path | None:
+    """The committed scores of the profile ``evening``, where they are."""
+    path = runs.folder(runs.LONGER)
+    return path if path.is_dir() else None
+
+
 def scores(run: Path) -> dict[str, Score]:
     """The BFCL scores of a run's three models."""
     return {name: read_json(run / "artifacts/evaluations/bfcl" / f"{name}.json", Score) for name in MODELS}
@@ -107,44 +113,77 @@ def draw(run: Path) -> None:
     figure.savefig(run / "bfcl.png", dpi=110)
 
 
-def table(run: Path) -> str:
-    """The README's section: the table base / SFT / SFT+DPO by category, and where it comes from."""
-    found = scores(run)
-    manifest = read_json(run / runs.RUN_FILE)
+def table(run: Path, longer: Path | None = None) -> str:
+    """The README's section: the run's means, the longer run by category, and where they come from.
 
-    def cell(rate: Any) -> str:
-        return f"{100 * rate.accuracy:.0f} ({100 * rate.interval[0]:.0f}-{100 * rate.interval[1]:.0f})"
-
-    lines = [f"| BFCL v2 category | questions | {' | '.join(MODELS)} |", "| --- | --- | --- | --- | --- |"]
-    base = found["base"]
+    ``longer`` is the committed run of the profile ``evening``, whose questions are enough for a table by
+    category; without it the run's own categories are shown.
+    """
+    found, manifest = scores(run), read_json(run / runs.RUN_FILE)
+    wide = scores(longer) if longer else found
+    lines = [
+        f"| BFCL v2 | questions | {' | '.join(MODELS)} |",
+        "| --- | --- | --- | --- | --- |",
+        *_means(found, f"profile `{manifest['profile']}`"),
+        *(_means(wide, "profile `evening`") if longer else []),
+        "",
+        _provenance(run, manifest),
+        "",
+        f"By category{', in the longer run' if longer else ''}, with 95% Wilson intervals:",
+        "",
+        f"| category | questions | {' | '.join(MODELS)} |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    base = wide["base"]
     for category, rate in base.categories.items():
         strict = category in base.strict
-        cells = [cell((s.strict if strict else s.categories)[category]) for s in found.values()]
+        cells = [_cell((s.strict if strict else s.categories)[category]) for s in wide.values()]
         lines.append(f"| {category}{' (strict)' if strict else ''} | {rate.count} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "Accuracy in per cent by the official AST checker, on a fixed sample of the packaged benchmark "
+        "(bfcl-eval 2026.3.23). Irrelevance is by the strict rule, a well-formed empty call list: the "
+        "official one also counts garbage as right. The executable categories (exec, rest) are run; "
+        "questions that need a network service are compared by their arguments. The overall counts the "
+        "official irrelevance, as the report does.",
+    ]
+    return "\n".join(lines)
+
+
+def _means(found: dict[str, Score], label: str) -> list[str]:
+    """Two rows of the README's table: the mean of the calling categories, and v2's overall."""
+    calling = [c for c in found["base"].categories if not c.endswith("irrelevance")]
+    asked = sum(rate.count for rate in found["base"].categories.values())
+    means = [
+        100 * sum(score.categories[c].accuracy for c in calling) / len(calling) for score in found.values()
+    ]
+    lines = [
+        f"| {label}: mean of the calling categories | {asked} | {' | '.join(f'{m:.1f}' for m in means)} |"
+    ]
     whole = [score.overall_v2 for score in found.values()]
     if None not in whole:
         shown = " | ".join(f"{100 * value:.1f}" for value in whole if value is not None)
-        lines.append(f"| **overall** (mean of v2's ten columns) | | {shown} |")
+        lines.append(f"| {label}: overall, mean of v2's ten columns | {asked} | {shown} |")
+    return lines
+
+
+def _cell(rate: Any) -> str:
+    return f"{100 * rate.accuracy:.0f} ({100 * rate.interval[0]:.0f}-{100 * rate.interval[1]:.0f})"
+
+
+def _provenance(run: Path, manifest: dict[str, Any]) -> str:
+    """How long the run took, on what, and where it is recorded."""
     seconds = sum(entry["seconds"] for entry in manifest["notebooks"].values())
     peak = max(entry["measures"]["peak_memory_gb"] for entry in manifest["notebooks"].values())
     hardware, pace = manifest["hardware"], manifest["notebooks"]["06_sft"]["measures"]["tokens_per_second"]
-    asked = sum(rate.count for rate in base.categories.values())
-    lines += [
-        "",
-        "Accuracy in per cent with 95% Wilson intervals, official AST checker, a fixed sample of "
-        f"{asked} questions of the packaged benchmark (bfcl-eval 2026.3.23). Irrelevance is by the strict "
-        "rule, a well-formed empty call list: the official one also counts garbage as right. "
-        "The executable categories (exec, rest) are run; questions that need a network service are compared "
-        "by their arguments. The overall counts the official irrelevance, as the report does.",
-        "",
+    return (
         f"Made by `python -m xlam_lib run --profile {manifest['profile']}` (seed {manifest['seed']}). Its "
         f"notebooks took {seconds / 60:.0f} minutes together on "
         f"{hardware['cores']} cores ({hardware['processor']}), "
         f"with at most {peak:.1f} GB of memory in a notebook; fine-tuning ran at {pace:.0f} tokens a second. "
-        "Everything about the run stands in "
-        "[`papermill_runs/reference/run.json`](papermill_runs/reference/run.json).",
-    ]
-    return "\n".join(lines)
+        f"Everything about the run stands in [`papermill_runs/{run.name}/run.json`]"
+        f"(papermill_runs/{run.name}/run.json)."
+    )
 
 
 def fill_readme(run: Path, readme: Path) -> None:
@@ -161,7 +200,8 @@ def fill_readme(run: Path, readme: Path) -> None:
             f"{readme}: the marks {BEGIN} and {END} are missing; put them around the result's table"
         )
     head, rest = text.split(BEGIN, 1)
-    write_text(readme, f"{head}{BEGIN}\n{table(run)}\n{END}{rest.split(END, 1)[1]}")
+    text = table(run, longer_run())
+    write_text(readme, f"{head}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}")
 
 
 if __name__ == "__main__":

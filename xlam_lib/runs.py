@@ -45,6 +45,7 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 PACKAGE = Path(__file__).parent
 SEAL = ".stage.json"
 RUN_FILE = "run.json"
+LONGER = "reference-evening"  # the committed scores of the profile evening
 _COMMON = ("schema.py", "records.py", "runs.py", "assets.py", "models.py")
 _VERSIONS = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets",
@@ -65,6 +66,13 @@ def root() -> Path:
 def folder(run_id: str | Path) -> Path:
     """A run's folder: ``papermill_runs/<run_id>``, or the path itself if ``run_id`` is absolute."""
     return root() / "papermill_runs" / run_id
+
+
+def longer(name: str) -> dict[str, Any]:
+    """What a notebook measured in the committed run of the profile ``evening``; empty where there is none."""
+    path = folder(LONGER) / RUN_FILE
+    entry = read_json(path)["notebooks"].get(name, {}) if path.exists() else {}
+    return dict(entry.get("measures", {}))
 
 
 def producer(artifact: str) -> str:
@@ -510,7 +518,8 @@ def _papermill(stage: str, run: Path, parameters: Mapping[str, Any]) -> None:
             papermill.execute_notebook(
                 str(source), str(unfinished), parameters=dict(parameters), cwd=str(source.parent),
                 progress_bar=False, log_output=False, kernel_name="python3", start_timeout=180,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # its advice on transports is not for us
+                # Its advice on transports, and that it was interrupted when it ends, are not for us.
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )  # fmt: skip
     except PapermillExecutionError as error:
         raise XlamError(

@@ -241,7 +241,7 @@ def _split_prompt(prompt: str) -> tuple[list[Tool], list[tuple[str, str]]]:
 
 def _described_in(text: str) -> list[Tool]:
     """The lines of a text that are JSON descriptions of an API."""
-    return [_described(line) for line in text.splitlines() if line.lstrip().startswith("{")]
+    return [_described(line) for line in text.split("\n") if line.lstrip().startswith("{")]
 
 
 @lru_cache(maxsize=4096)  # many records offer the same APIs

@@ -40,6 +40,7 @@ import yaml
 from xlam_lib import contamination, dedup
 from xlam_lib.errors import ArtifactError
 from xlam_lib.exports.hub import HUB_LICENCES, SIZES
+from xlam_lib.formats import dump_json
 from xlam_lib.records import atomic_file, read_json, read_jsonl, write_text
 from xlam_lib.schema import Reject, Tool, Trajectory, type_matches, validate
 from xlam_lib.sources import xlam_60k
@@ -208,7 +209,7 @@ class _Writer:
         key = msgspec.json.encode(tool)
         known = self.tools.get(key)
         if known is None:
-            text = _text(tool_row(tool))
+            text = dump_json(tool_row(tool))
             (read,) = xlam_60k.tools_of(f"[{text}]")
             known = text, _losses(tool, read)
             if len(self.tools) >= _CACHED:
@@ -228,7 +229,7 @@ class _Writer:
             body = {
                 "query": trajectory.query.strip(),
                 "tools": f"[{', '.join(text for text, _ in tools)}]",
-                "answers": _text([{"name": c.name, "arguments": c.arguments} for c in step.tool_calls]),
+                "answers": dump_json([{"name": c.name, "arguments": c.arguments} for c in step.tool_calls]),
             }
             row = msgspec.json.encode(body)
             origin = {"trajectory": trajectory.unique_trajectory_id, "meta": trajectory.meta}
@@ -253,11 +254,6 @@ class _Writer:
             if value
         }
         return _Row(trajectory, position, row, told, calls.decode(), lost)
-
-
-def _text(value: Any) -> str:
-    """JSON text with the blanks after commas and colons that the data set has."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 # Writing --------------------------------------------------------------------------------------------------

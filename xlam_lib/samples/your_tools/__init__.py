@@ -1,0 +1,1 @@
+"""Tools that the rest of the book knows nothing about: what chapter 13 brings as somebody's own."""
