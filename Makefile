@@ -9,7 +9,7 @@ PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup assets run book site test pytest lint typecheck format lab sync pins clean
+.PHONY: help setup assets run book site test test-all pytest long lint typecheck format lab sync pins clean
 
 help:  ## list the targets
 	@echo 'make TARGET [PROFILE=laptop] [RUN=name of the run, by default the profile] [PYTHON=python3] [VENV=.venv]'
@@ -44,10 +44,16 @@ book: run  ## execute the notebooks, then build the book from them
 site: setup  ## build the book from papermill_runs/reference, executing nothing
 	$(PY) -m xlam_lib build --run reference
 
-test: lint typecheck assets pytest  ## lint, check types, run all tests
+test: lint typecheck pytest  ## lint, check types, run the tests but for the long ones (a quarter of an hour)
 
+test-all: lint typecheck pytest long  ## and the long ones: launched processes, servers, whole runs
+
+# As many processes as cores; the tests of a file stay together, for they share what they set up.
 pytest: setup assets
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile -m 'not slow'
+
+long: setup assets
+	$(PY) -m pytest -m slow
 
 lint: setup  ## check style
 	$(PY) -m ruff check .
