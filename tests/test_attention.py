@@ -42,7 +42,8 @@ KINDS: dict[str, Any] = {
     "mistral without": (MistralForCausalLM, MistralConfig, {"sliding_window": None}),
     "mixtral": (MixtralForCausalLM, MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2}),
 }
-CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 2e-6}
+# A wrong mask moves logits by tenths; the order of float32 additions, which differs by processor, by millionths.
+CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def make(kind: str, install: bool = True) -> Any:

@@ -18,7 +18,7 @@ FIELDS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
 
 @pytest.fixture(scope="module")
 def both(tiny_model):
-    model, _ = common.load(tiny_model)
+    model, _ = common.load(tiny_model, torch.float32)
     ours = copy.deepcopy(model)
     for one in (model, ours):
         add_fused_lm_head(one, outputs=FIELDS)

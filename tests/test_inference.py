@@ -38,6 +38,36 @@ def test_greedy_tokens_equal_transformers_own(model, monkeypatch):
         assert answer.text == expected and answer.prompt_tokens == ids.shape[1]
 
 
+def test_a_batch_goes_on_from_what_the_last_one_read(tiny_model, monkeypatch):
+    """The same tokens as without; only what is new is read, and only if all that is kept fits."""
+    text = "word " * 60
+    rounds = [
+        [chat(text + "and then"), chat("Another, shorter one."), chat("tools: " * 50)],
+        [chat(text + "and then it went on"), chat(text + "and then"), chat("New."), chat("tools: " * 49)],
+        [chat(text + "and then it went on"), chat("word " * 80)],
+    ]
+    plain, keeping, small = (LocalModel.load(tiny_model, stop_at_json=False, keep=n) for n in (0, 4096, 100))
+    for one in (plain, keeping, small):
+        one.model.float()
+    read = []
+    forward = keeping.model.model.forward
+
+    def counting(*args, **inputs):
+        read.append(inputs["input_ids"].shape[1])
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(keeping.model.model, "forward", counting)
+    for number, chats in enumerate(rounds):
+        read.clear()
+        expected = plain.generate(chats, 12)
+        assert keeping.generate(chats, 12) == expected
+        assert small.generate(chats, 12) == expected and not small._kept
+        tokens = sum(answer.prompt_tokens for answer in expected)
+        news = sum(size for size in read if size > 1)
+        assert news < tokens / 3 if number else news > tokens / 2
+    assert len(keeping._kept) == 2 and not plain._kept
+
+
 def test_rows_that_stop_leave_the_others_unchanged(model, monkeypatch):
     """Rows end at different steps when a token they produce becomes the stop; the rest must not notice."""
     monkeypatch.setattr(model, "stop_at_json", False)

@@ -160,7 +160,8 @@ def test_packed_padded_and_recomputed_trainings_take_the_same_steps(tiny_model, 
         other = train(tiny_model, tmp_path / name, replace(FAST, **change))
         assert curve(other) == pytest.approx(curve(packed), rel=1e-4)
         assert curve(other, "eval_loss") == pytest.approx(curve(packed, "eval_loss"), rel=1e-4)
-        assert curve(other, "grad_norm") == pytest.approx(curve(packed, "grad_norm"), rel=1e-3)
+        close = 1e-2 if common.precision("full")[1] else 1e-3  # products in bfloat16 keep eight bits
+        assert curve(other, "grad_norm") == pytest.approx(curve(packed, "grad_norm"), rel=close)
 
 
 def test_a_step_is_the_mean_over_its_labelled_tokens_however_they_are_shared_out(tiny_model, tmp_path):

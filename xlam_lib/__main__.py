@@ -118,7 +118,8 @@ def _serve(options: Any) -> None:
         raise ProfileError(f"the variable {options.key_env} is not set; put the clients' key into it")
     prompting = Prompting(options.style)
     name = options.name or Path(options.adapter or options.model).resolve().name
-    model = LocalModel.load(options.model, name, adapter=options.adapter)
+    # A chat's next turn goes on from what was read for the last one.
+    model = LocalModel.load(options.model, name, adapter=options.adapter, keep=8192)
     worker = serve.Worker(model, serve.Limits())
     service = serve.Service(name, worker, prompting, key=key, held=not options.free)
     serve.run(service, options.host, options.port)

@@ -6,6 +6,7 @@ what each is worth on a CPU:
 
 * Prompts of one batch that begin alike are read once up to where they part: function-calling questions share
   instructions and often all their tools. Nothing is padded; prompts lie side by side in one packed row.
+* A batch can go on from the prompts of the one before it (``keep``), as an agent's next step does.
 * The key-value cache is allocated once and written in place. A row that has ended leaves the batch, and the
   last row takes its slot.
 * Heads that share a key are computed against it together, so keys and values are never expanded.
@@ -75,7 +76,8 @@ class _KeyValues:
 
     ``keys[layer]`` and ``values[layer]`` have the shape (slots, key-value heads, capacity, head size), and
     ``lengths`` says how many tokens of each slot are there. It speaks the two methods of transformers'
-    caches that a decoder calls. While ``packed`` is set, it takes the rows of one packed row apart.
+    caches that a decoder calls. While ``packed`` is set, it takes the rows of one packed row apart; while
+    ``continued`` is, one row is written behind a beginning that an earlier batch had read.
     """
 
     is_compileable = False
@@ -85,7 +87,8 @@ class _KeyValues:
         self.lengths = torch.zeros(slots, dtype=torch.long, device=device)
         self.longest = 0  # of the slots in use, before this step's token
         self.slots = torch.arange(slots, device=device)
-        self.packed: tuple[int, attention.Packed] | None = None  # the first slot, and the rows
+        self.packed: tuple[Sequence[int], attention.Packed] | None = None  # the rows, and their slots
+        self.continued: tuple[int, _Kept, int] | None = None  # a slot, and so many tokens of what was kept
         self.keys: dict[int, torch.Tensor] = {}
         self.values: dict[int, torch.Tensor] = {}
 
@@ -99,21 +102,38 @@ class _KeyValues:
             self.values[layer] = value.new_zeros(*shape, value.shape[-1])
         kept = (self.keys[layer], self.values[layer])
         if self.packed is not None:
-            first, rows = self.packed
-            for row, spans in enumerate(rows.spans, first):
+            slots, rows = self.packed
+            for row, spans in zip(slots, rows.spans, strict=True):
                 at = 0
                 for begin, size in spans:
                     for cache, new in zip(kept, (key, value), strict=True):
                         cache[row, :, at : at + size] = new[0, :, begin : begin + size]
                     at += size
             return key, value
+        if self.continued is not None:
+            row, before, size = self.continued
+            end = size + key.shape[2]
+            for cache, old, new in zip(kept, (before.keys, before.values), (key, value), strict=True):
+                cache[row, :, :size] = old[layer][:, :size]
+                cache[row, :, size:end] = new[0]
+            return kept[0][row : row + 1, :, :end], kept[1][row : row + 1, :, :end]
         count = len(key)
         for cache, new in zip(kept, (key, value), strict=True):
             cache[self.slots[:count], :, self.lengths[:count]] = new[:, :, 0]
         return kept[0][:count, :, : self.longest + 1], kept[1][:count, :, : self.longest + 1]
 
     def get_seq_length(self, *_: Any) -> int:
+        if self.continued is not None:
+            return self.continued[2]
         return 0 if self.packed is not None else self.longest
+
+    def copy(self, slot: int, tokens: list[int]) -> _Kept:
+        """What the cache holds of a prompt."""
+        keys, values = (
+            {layer: cache[slot, :, : len(tokens)].clone() for layer, cache in caches.items()}
+            for caches in (self.keys, self.values)
+        )
+        return _Kept(tokens, keys, values)
 
     def move(self, source: int, target: int) -> None:
         """Let a slot take the place of one that is no longer needed."""
@@ -121,6 +141,22 @@ class _KeyValues:
         for cache in (*self.keys.values(), *self.values.values()):
             cache[target, :, :size] = cache[source, :, :size]
         self.lengths[target] = size
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A prompt that was read, and of each layer its keys and values: (key-value heads, tokens, head size)."""
+
+    tokens: list[int]
+    keys: dict[int, torch.Tensor]
+    values: dict[int, torch.Tensor]
+
+    def common(self, prompt: Sequence[int]) -> int:
+        """How many tokens a prompt begins with in common, its last one never among them."""
+        pairs = zip(self.tokens, prompt[:-1], strict=False)
+        return next(
+            (n for n, (one, two) in enumerate(pairs) if one != two), min(len(self.tokens), len(prompt) - 1)
+        )
 
 
 _NAME = "xlam_inference"
@@ -135,8 +171,18 @@ def _attend(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of one new token a row to the cache; else as in training."""
-    lengths = kwargs.get("lengths")
+    """Attention of one new token a row to the cache, or of a row that continues; else as in training."""
+    lengths, before = kwargs.get("lengths"), kwargs.get("continues")
+    if before is not None:
+        output = functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=attention.band(query.shape[2], before, kwargs.get("sliding_window"), query.device),
+            scale=scaling,
+            enable_gqa=key.shape[1] != query.shape[1],
+        )
+        return output.transpose(1, 2), None
     if lengths is None:  # a packed row, or a model that is used in another way
         return attention.attend(module, query, key, value, attention_mask, scaling, **kwargs)
     rows, heads, _, size = query.shape
@@ -153,6 +199,7 @@ def _attend(
 
 
 _PORTION = 16_384
+_WORTH = 32  # tokens in common from which on a row goes on from what was kept
 
 
 def _portions(prompts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int]]:
@@ -180,6 +227,9 @@ class LocalModel:
         ``None`` for greedy decoding, or a temperature above 0 with the seed of its draws.
     stop_at_json
         End an answer with its first whole JSON value.
+    keep
+        Keep the keys and values of a batch's prompts, if they have at most so many tokens together, for a
+        next batch whose prompts begin alike: an agent's next step, a chat's next turn. By default, nothing.
     """
 
     name: str
@@ -188,9 +238,11 @@ class LocalModel:
     temperature: float | None = None
     seed: int = 0
     stop_at_json: bool = True
+    keep: int = 0
 
     constrains: ClassVar[bool] = True
     _constrainer: Any = field(default=None, repr=False)
+    _kept: list[_Kept] = field(default_factory=list, repr=False)
 
     @classmethod
     def load(
@@ -329,25 +381,46 @@ class LocalModel:
         """Fill the cache with the prompts, rows packed; the last hidden state of each."""
         device = self.model.device
         share = device.type == "cpu"
-        found = []
-        for begin, end in _portions(prompts):
-            rows = [torch.tensor(prompt) for prompt in prompts[begin:end]]
-            packed = attention.pack(rows, share)
-            cache.packed = (begin, packed)
+        found: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
+        begun = [max(((old.common(prompt), n) for n, old in enumerate(self._kept)), default=(0, 0))
+                 for prompt in prompts]  # fmt: skip
+        going_on = [slot for slot, (size, _) in enumerate(begun) if size >= _WORTH]
+        new = [slot for slot in range(len(prompts)) if slot not in set(going_on)]
+        # Both kinds of rows bring their own attention, so the mask is never read.
+        empty = {"attention_mask": torch.empty((1, 1, 0, 0), dtype=torch.bool, device=device)}
+        for slot in going_on:
+            size, which = begun[slot]
+            cache.continued = (slot, self._kept[which], size)
+            rest = torch.tensor([prompts[slot][size:]], device=device)
+            places = torch.arange(size, len(prompts[slot]), device=device)[None]
+            whole = self.model.model(
+                input_ids=rest,
+                position_ids=places,
+                **empty,
+                past_key_values=cache,
+                use_cache=True,
+                continues=size,
+            ).last_hidden_state
+            found[slot] = whole[0, -1]
+        cache.continued = None
+        for begin, end in _portions([prompts[slot] for slot in new]) if new else ():
+            slots = new[begin:end]
+            packed = attention.pack([torch.tensor(prompts[slot]) for slot in slots], share)
+            cache.packed = (slots, packed)
             inputs = {
                 name: value.to(device) if isinstance(value, torch.Tensor) else value
                 for name, value in packed.inputs.items()
             }
             whole = self.model.model(
-                **inputs,
-                attention_mask=torch.empty((1, 1, 0, 0), dtype=torch.bool, device=device),
-                past_key_values=cache,
-                use_cache=True,
+                **inputs, **empty, past_key_values=cache, use_cache=True
             ).last_hidden_state[0]
-            found.append(whole[[spans[-1][0] + spans[-1][1] - 1 for spans in packed.spans]])
+            for slot, spans in zip(slots, packed.spans, strict=True):
+                found[slot] = whole[spans[-1][0] + spans[-1][1] - 1]
         cache.packed = None
         cache.lengths[:] = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        return torch.cat(found)
+        fits = sum(map(len, prompts)) <= self.keep
+        self._kept = [cache.copy(slot, prompt) for slot, prompt in enumerate(prompts)] if fits else []
+        return torch.stack(found)
 
     def _next(self, chosen: list[int], cache: _KeyValues) -> torch.Tensor:
         """The last hidden states after one more token of each row."""

@@ -254,7 +254,7 @@ def _segments(
             )
         mask = None
         if size or (window is not None and own.shape[2] > window):
-            mask = _band(own.shape[2], size, window, own.device)
+            mask = band(own.shape[2], size, window, own.device)
         output = functional.scaled_dot_product_attention(
             own,
             k,
@@ -269,7 +269,7 @@ def _segments(
     return torch.cat(outputs, dim=1)
 
 
-def _band(length: int, before: int, window: int | None, device: torch.device) -> torch.Tensor:
+def band(length: int, before: int, window: int | None, device: torch.device) -> torch.Tensor:
     """Which of ``before + length`` keys each of the last ``length`` positions sees, itself included."""
     places = torch.arange(before + length, device=device)
     distance = places[before:, None] - places
