@@ -42,7 +42,7 @@ KINDS: dict[str, Any] = {
     "mistral without": (MistralForCausalLM, MistralConfig, {"sliding_window": None}),
     "mixtral": (MixtralForCausalLM, MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2}),
 }
-# A wrong mask moves logits by tenths; the order of float32 additions, which differs by processor, by millionths.
+# A wrong mask moves logits by tenths; the order of additions, which differs by processor, by millionths.
 CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 
 

@@ -9,6 +9,7 @@ from xlam_lib.bench import train
 from xlam_lib.records import read_json
 
 
+@pytest.mark.slow
 def test_trl_with_its_defaults_and_this_project_take_the_same_steps(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "model_folder", lambda: tiny_model)
     monkeypatch.setattr(train, "FILE", tmp_path / "speed.json")

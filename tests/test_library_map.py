@@ -117,14 +117,6 @@ def test_every_module_of_the_library_has_a_line_and_its_chapters(
     assert html.count("<tr>") == len(lines) + html.count("<table>")
 
 
-def test_what_a_stage_names_is_there(library: tuple[library_map.Module, ...]) -> None:
-    """But for measurements: one that was not made yet has no file, and the chapter names its command."""
-    for stage, spec in STAGES.items():
-        for module in spec.modules:
-            measured = module.startswith("data/") and module.endswith(".json")
-            assert measured or (runs.PACKAGE / module).exists(), f"{stage} names {module}"
-
-
 @pytest.mark.parametrize(
     ("line", "markdown"),
     [

@@ -162,6 +162,7 @@ def test_killed_at_random_moments_and_resumed_with_two_workers_the_data_is_the_s
     assert left == []
 
 
+@pytest.mark.slow
 def test_the_data_notebooks_run_by_hand_with_their_own_defaults(root, tmp_path, monkeypatch):
     """As in JupyterLab: no papermill, no injected parameters, started in the notebooks' folder."""
     from nbclient import NotebookClient

@@ -434,7 +434,8 @@ def test_a_job_file_trains_as_the_call_does(tiny_model, tmp_path):
     ("change", "message"),
     [
         ({"kind": "ppo"}, "kind 'ppo' is unknown; choose sft or dpo"),
-        ({"base": "nowhere"}, "nowhere: no checkpoint to train from"),
+        # A path, not a word: words are asked of the Hub, which is tried for long where there is no network.
+        ({"base": "/no/where"}, "/no/where: no checkpoint to train from"),
         ({"settings": {"method": "full", "beta": 1}}, "written by another version"),
     ],
 )

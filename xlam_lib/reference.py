@@ -176,10 +176,12 @@ def _provenance(run: Path, manifest: dict[str, Any]) -> str:
     seconds = sum(entry["seconds"] for entry in manifest["notebooks"].values())
     peak = max(entry["measures"]["peak_memory_gb"] for entry in manifest["notebooks"].values())
     hardware, pace = manifest["hardware"], manifest["notebooks"]["06_sft"]["measures"]["tokens_per_second"]
+    fast = {"avx512_bf16", "amx_bf16"} & set(hardware.get("instructions", []))
+    halved = ", products in bfloat16" if fast else ""
     return (
         f"Made by `python -m xlam_lib run --profile {manifest['profile']}` (seed {manifest['seed']}). Its "
         f"notebooks took {seconds / 60:.0f} minutes together on "
-        f"{hardware['cores']} cores ({hardware['processor']}), "
+        f"{hardware['cores']} cores ({hardware['processor']}{halved}), "
         f"with at most {peak:.1f} GB of memory in a notebook; fine-tuning ran at {pace:.0f} tokens a second. "
         f"Everything about the run stands in [`papermill_runs/{run.name}/run.json`]"
         f"(papermill_runs/{run.name}/run.json)."

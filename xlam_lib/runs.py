@@ -68,11 +68,15 @@ def folder(run_id: str | Path) -> Path:
     return root() / "papermill_runs" / run_id
 
 
+def longer_manifest() -> dict[str, Any]:
+    """The manifest of the committed run of the profile ``evening``; empty where there is none."""
+    path = folder(LONGER) / RUN_FILE
+    return read_json(path) if path.exists() else {}
+
+
 def longer(name: str) -> dict[str, Any]:
     """What a notebook measured in the committed run of the profile ``evening``; empty where there is none."""
-    path = folder(LONGER) / RUN_FILE
-    entry = read_json(path)["notebooks"].get(name, {}) if path.exists() else {}
-    return dict(entry.get("measures", {}))
+    return dict(longer_manifest().get("notebooks", {}).get(name, {}).get("measures", {}))
 
 
 def producer(artifact: str) -> str:
@@ -670,21 +674,25 @@ def git_state() -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine in figures: processor, cores, memory in GB, GPUs."""
+    """The machine in figures: processor, its instructions for arithmetic, cores, memory in GB, GPUs.
+
+    Of the ``instructions`` those are named that decide the speed and the precision of training on a CPU:
+    with ``avx512_bf16`` or ``amx_bf16`` products are computed in bfloat16, twice as fast or more.
+    """
     import psutil
 
-    model = platform.processor() or platform.machine()
+    said: dict[str, str] = {}
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        said = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in first.split("\n"))}
+    flags = set(said.get("flags", "").split())
     gpus: list[str] = []
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         gpus = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split("\n")
     return {
-        "processor": model,
+        "processor": said.get("model name") or platform.processor() or platform.machine(),
+        "instructions": [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags],
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": [gpu.strip() for gpu in gpus if gpu.strip()],

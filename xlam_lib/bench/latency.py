@@ -49,7 +49,7 @@ _CONTEXT = 4096  # positions; none of the shapes' own is shorter
 
 @dataclass(frozen=True)
 class Measured:
-    """Medians of one shape and batch: seconds until the prompts are read, and until all is written.
+    """The fastest round of one shape and batch: seconds until the prompts are read, and until all is written.
 
     ``peak`` is the process's peak of memory beyond what it held before the model was made, in bytes.
     """

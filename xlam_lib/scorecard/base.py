@@ -91,9 +91,7 @@ class Run:
 
     def evening(self) -> Run:
         """The committed run of the profile ``evening``, which asks more; empty where there is none."""
-        folder = runs.folder(runs.LONGER)
-        file = folder / runs.RUN_FILE
-        return Run(read_json(file) if file.exists() else {}, folder / "artifacts")
+        return Run(runs.longer_manifest(), runs.folder(runs.LONGER) / "artifacts")
 
     @property
     def machine(self) -> str:
