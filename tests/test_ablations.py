@@ -22,8 +22,8 @@ from xlam_lib.bench import ablations as bench
 from xlam_lib.equivalence import same_calls
 from xlam_lib.errors import ProfileError
 from xlam_lib.evaluate.bfcl import read_answer
-from xlam_lib.evaluate.intervals import bootstrap
 from xlam_lib.formats import get_format
+from xlam_lib.intervals import bootstrap
 from xlam_lib.records import read_json, write_jsonl
 from xlam_lib.schema import Step, Tool, ToolCall, Trajectory
 from xlam_lib.sources import SAMPLES, unify

@@ -28,10 +28,10 @@ from xlam_lib.dedup import References, jaccard, normalise
 from xlam_lib.diagnose.reports import mcnemar
 from xlam_lib.errors import ArtifactError, ProfileError, SchemaError
 from xlam_lib.evaluate import bfcl
-from xlam_lib.evaluate.intervals import Interval, wilson
 from xlam_lib.evaluate.official import PACKAGE
 from xlam_lib.evaluate.questions import CATEGORIES, Question, to_tool
 from xlam_lib.generation import Backend, Progress, generate
+from xlam_lib.intervals import Interval, wilson
 from xlam_lib.prompts import messages
 from xlam_lib.records import write_jsonl
 from xlam_lib.schema import Tool, ToolCall, Trajectory, parameters_schema

@@ -46,7 +46,7 @@ PACKAGE = Path(__file__).parent
 SEAL = ".stage.json"
 RUN_FILE = "run.json"
 LONGER = "reference-evening"  # the committed scores of the profile evening
-_COMMON = ("schema.py", "records.py", "runs.py", "assets.py", "models.py")
+_COMMON = ("schema.py", "records.py", "intervals.py", "runs.py", "assets.py", "models.py")
 _VERSIONS = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets",
     "papermill", "jupytext", "msgspec", "numpy",

@@ -16,7 +16,7 @@ import numpy as np
 from xlam_lib.ablations.material import BFCL, OWN_LAYOUT, SOURCES, SYNTHETIC
 from xlam_lib.ablations.running import Result
 from xlam_lib.errors import ProfileError
-from xlam_lib.evaluate.intervals import Interval
+from xlam_lib.intervals import Interval
 
 _POWER = (1.96 + 0.84) / (
     2 * 1.96
@@ -128,7 +128,7 @@ def crossed_bootstrap(
     values
         Shape (seeds, probes).
     seed, n, level
-        As in :func:`xlam_lib.evaluate.intervals.bootstrap`.
+        As in :func:`xlam_lib.intervals.bootstrap`.
 
     Raises
     ------

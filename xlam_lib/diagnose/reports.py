@@ -14,7 +14,7 @@ from xlam_lib.diagnose.episodes import EPISODE_KINDS
 from xlam_lib.diagnose.mistakes import KINDS, Mistake, spectool
 from xlam_lib.errors import ProfileError
 from xlam_lib.evaluate.bfcl import Question, Verdict
-from xlam_lib.evaluate.intervals import wilson
+from xlam_lib.intervals import wilson
 
 ORDER = tuple(dict.fromkeys([*KINDS, *EPISODE_KINDS]))
 LEVEL = 0.05  # a change less likely than this by chance is called one

@@ -11,7 +11,7 @@ import msgspec
 from xlam_lib.agents.loop import Episode
 from xlam_lib.environments.core import Environment, Task
 from xlam_lib.errors import ProfileError
-from xlam_lib.evaluate.intervals import Interval, wilson
+from xlam_lib.intervals import Interval, wilson
 from xlam_lib.tally import by_frequency, place
 
 

@@ -49,7 +49,6 @@ from xlam_lib.evaluate.formulas import (
     overall_v2,
     summary,
 )
-from xlam_lib.evaluate.intervals import Interval, stratified_bootstrap, wilson
 from xlam_lib.evaluate.official import ast_check, benchmark_root
 from xlam_lib.evaluate.questions import (
     CATEGORIES,
@@ -65,6 +64,7 @@ from xlam_lib.evaluate.questions import (
     trajectory,
 )
 from xlam_lib.formats import Format, ParseError, extract_calls, get_format
+from xlam_lib.intervals import Interval, stratified_bootstrap, wilson
 from xlam_lib.schema import ToolCall
 from xlam_lib.synthesis.execute import Executor
 from xlam_lib.tally import by_frequency

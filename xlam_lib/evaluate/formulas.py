@@ -13,7 +13,7 @@ from statistics import NormalDist
 import msgspec
 
 from xlam_lib.errors import ProfileError
-from xlam_lib.evaluate.intervals import Interval
+from xlam_lib.intervals import Interval
 
 VERSIONS = ("v2", "v3", "v4")
 

@@ -25,8 +25,8 @@ from xlam_lib.agents.loop import Episode
 from xlam_lib.asking import mark, one_line, unfenced
 from xlam_lib.environments.core import Task
 from xlam_lib.errors import ProfileError, SchemaError
-from xlam_lib.evaluate.intervals import Interval, wilson
 from xlam_lib.generation import Backend, Message, generate
+from xlam_lib.intervals import Interval, wilson
 from xlam_lib.records import read_json, write_text
 from xlam_lib.schema import Step, tool_to_openai
 from xlam_lib.sources.literals import LiteralError, parse_literal

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from xlam_lib import runs
-from xlam_lib.evaluate.intervals import wilson
+from xlam_lib.intervals import wilson
 from xlam_lib.records import read_json
 
 DATA = Path(__file__).parents[1] / "data"

@@ -10,7 +10,7 @@ import msgspec
 
 from xlam_lib import paper
 from xlam_lib.evaluate.formulas import COLUMNS, Uncertainty, influence, overall_v2
-from xlam_lib.evaluate.intervals import stratified_bootstrap
+from xlam_lib.intervals import stratified_bootstrap
 from xlam_lib.scorecard.base import Row, Run, between, make, shipped, span
 
 OURS = "SFT+DPO"  # the model of a run that stands beside the published ones

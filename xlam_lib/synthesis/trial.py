@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from xlam_lib.errors import ProfileError
-from xlam_lib.evaluate.intervals import wilson
+from xlam_lib.intervals import wilson
 from xlam_lib.synthesis.checks import executable_calls, format_check, outcome_fault, parse_answer
 from xlam_lib.synthesis.corrupt import RESULT_KINDS, SEMANTIC_KINDS, plant, plant_result
 from xlam_lib.synthesis.execute import Outcome

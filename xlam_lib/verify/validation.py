@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from xlam_lib.evaluate.intervals import wilson
+from xlam_lib.intervals import wilson
 from xlam_lib.schema import Step, Trajectory
 from xlam_lib.verify.findings import ERRORS, SEVERITY, Finding
 from xlam_lib.verify.model_judge import Judge
