@@ -151,6 +151,10 @@ class _Kept:
     keys: dict[int, torch.Tensor]
     values: dict[int, torch.Tensor]
 
+    def covers(self, prompt: Sequence[int]) -> bool:
+        """Whether another prompt differs in its last tenth at most."""
+        return self.common(prompt) >= 0.9 * len(prompt)
+
     def common(self, prompt: Sequence[int]) -> int:
         """How many tokens a prompt begins with in common, its last one never among them."""
         pairs = zip(self.tokens, prompt[:-1], strict=False)
@@ -228,8 +232,8 @@ class LocalModel:
     stop_at_json
         End an answer with its first whole JSON value.
     keep
-        Keep the keys and values of a batch's prompts, if they have at most so many tokens together, for a
-        next batch whose prompts begin alike: an agent's next step, a chat's next turn. By default, nothing.
+        Keep the keys and values of the last prompts, of so many tokens together at most, for prompts that
+        begin alike: an agent's next step, a chat's next turn. By default, nothing is kept.
     """
 
     name: str
@@ -418,9 +422,22 @@ class LocalModel:
                 found[slot] = whole[spans[-1][0] + spans[-1][1] - 1]
         cache.packed = None
         cache.lengths[:] = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        fits = sum(map(len, prompts)) <= self.keep
-        self._kept = [cache.copy(slot, prompt) for slot, prompt in enumerate(prompts)] if fits else []
+        self._remember(prompts, cache)
         return torch.stack(found)
+
+    def _remember(self, prompts: list[list[int]], cache: _KeyValues) -> None:
+        """Keep the newest prompts for which there is room, and none that another all but contains."""
+        kept: list[_Kept] = []
+        room = self.keep
+        for slot, prompt in sorted(enumerate(prompts), key=lambda pair: -len(pair[1])):
+            if len(prompt) <= room and not any(one.covers(prompt) for one in kept):
+                kept.append(cache.copy(slot, prompt))
+                room -= len(prompt)
+        for old in self._kept:
+            if len(old.tokens) <= room and not any(one.covers(old.tokens) for one in kept):
+                kept.append(old)
+                room -= len(old.tokens)
+        self._kept = kept
 
     def _next(self, chosen: list[int], cache: _KeyValues) -> torch.Tensor:
         """The last hidden states after one more token of each row."""

@@ -72,7 +72,7 @@ STAGES = {
             "09_agents", "Act", ("models/sft", "models/dpo"),
             ("evaluations/webshop", "evaluations/toolquery", "evaluations/toolquery_unified",
              "evaluations/toolbench"),
-            ("environments", "agents", "evaluate/pass_rate.py", "verify",
+            ("environments", "agents", "evaluate/pass_rate.py", "verify", "together.py",
              "inference.py", "generation.py", "formats", "prompts.py", "explore.py", "running_example.py"),
         ),
         StageSpec(
