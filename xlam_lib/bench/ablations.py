@@ -1,4 +1,4 @@
-"""The two-hour run of chapter 10: every arm with three seeds, written down beside the hardware it ran on.
+"""The long run of chapter 10: every arm with three seeds, written down beside the hardware it ran on.
 
 ``python -m xlam_lib bench ablations [profile]`` runs the chapters that the ablations need with the profile
 ``ablations`` (what is there already is kept, so a killed run goes on arm by arm) and writes
