@@ -29,7 +29,7 @@ from xlam_lib.schema import Step, Tool, ToolCall, Trajectory
 from xlam_lib.sources import SAMPLES, unify
 from xlam_lib.synthesis import LIBRARY, format_check, synthesize
 from xlam_lib.synthesis.checks import executable_calls
-from xlam_lib.train import sft
+from xlam_lib.train import common, data, sft
 
 COUNT, SHARE = 24, 0.25
 COMMON = ablations.Settings(COUNT, SHARE, "xml", ("json", "json_list", "json_lines"), 512)
@@ -117,6 +117,15 @@ def test_a_layout_writes_every_call(layout, calls):
 
 
 # ------------------------------------------------------------------------------------------------ arms
+
+
+def test_what_the_chat_template_adds_is_counted(tiny_model):
+    """Else an example that seems to fit is too long in training, hours later."""
+    _, tokenizer = common.load(tiny_model)
+    apart = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("Is there a boat?", "[]")]
+    whole, _ = data.tokenize(tokenizer, "Is there a boat?", "[]")
+    settings = ablations.Settings(1, 0.0, "xml", (), 512)
+    assert 0 < len(whole) - sum(map(len, apart)) <= settings.max_tokens - settings.limit
 
 
 def test_arms_of_a_question_are_as_large_and_read_as_many_tokens(material, built):

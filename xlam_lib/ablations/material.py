@@ -28,8 +28,8 @@ from xlam_lib.tally import place
 
 SYNTHETIC, SOURCES, BFCL, OWN_LAYOUT = "synthetic", "sources", "BFCL", "own layout"
 SPARE = 8  # synthetic records kept for each example of an arm: seeds draw different ones, and lengths differ
-_TEMPLATE = 24  # tokens that a chat template adds to prompt and answer, at most
-_AROUND = 48  # tokens that a planted error or another style may add to a record
+_TEMPLATE = 32  # tokens that a chat template adds to prompt and answer, at most (SmolLM2's adds 31)
+_AROUND = 40  # tokens that a planted error or another style may add to a record
 FEW, SEVERAL = "at most one argument a call", "several arguments in a call"
 
 
