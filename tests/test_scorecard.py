@@ -331,12 +331,12 @@ def test_the_long_run_of_ablations_stands_in_the_place_of_the_runs_own(
         "low": -0.5,
         "high": -0.25,
     }
-    write_json(tmp_path / "ablations.json", {"hours": 1.5, "differences": [one | {"seeds": 3}]})
+    write_json(tmp_path / "ablations.json", {"trainings": 27, "differences": [one | {"seeds": 3}]})
     monkeypatch.setattr(base, "DATA", tmp_path)
     rows = {row.what: row for row in scorecard.rows(manifest(), folder)}
     row = rows["Format unification alone"]
     assert row.ours == ("loss, BFCL: -0.375 [-0.5, -0.25], 0 is outside",)
-    assert "unified against raw; the long run, 1.5 hours, seeds: 3" in row.made_on
+    assert "unified against raw; the long run of 27 trainings, seeds: 3" in row.made_on
     row = rows["Real against synthetic data"]  # not among the long run's
     assert row.ours[0] == "loss, BFCL: -0.125 [-0.25, +0.0625]"
     assert "this run, seeds: 2" in row.made_on

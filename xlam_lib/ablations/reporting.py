@@ -152,9 +152,15 @@ def summary(
         "trainings": len(results),
         "tokens": sum(result.tokens for result in results),
         "answers": len(results) * len(material.questions),
+        "seconds": _seconds(results),
         "probes": {name: len(probe.examples) for name, probe in material.probes.items()},
         "not_run": not_run(outcome),
     }
+
+
+def _seconds(results: Sequence[Result]) -> float | None:
+    """What all units took together, whichever call of the run did them; ``None`` where one does not say."""
+    return round(sum(result.seconds for result in results), 1) if all(r.seconds for r in results) else None
 
 
 def not_run(outcome: Outcome) -> list[str]:

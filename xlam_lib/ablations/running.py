@@ -55,7 +55,10 @@ class Scores(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of one unit: how much it was trained on (tokens as trained), and its scores by probe."""
+    """What came of one unit: how much it was trained on (tokens as trained), and its scores by probe.
+
+    ``seconds`` is what training and measuring took together; 0 where it was not noted.
+    """
 
     arm: str
     seed: int
@@ -66,6 +69,7 @@ class Result(msgspec.Struct, frozen=True):
     answer_tokens: int
     steps: int
     scores: dict[str, Scores]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -299,6 +303,7 @@ def do(
     """Train one unit and measure it; ``folder`` holds its checkpoint meanwhile and is emptied."""
     from xlam_lib.train import job
 
+    started = time.time()
     shutil.rmtree(folder, ignore_errors=True)
     training = replace(setup.training, seed=setup.training.seed + unit.seed)
     outcome = job.fine_tune(
@@ -322,6 +327,7 @@ def do(
         answer_tokens=outcome.answer_tokens,
         steps=outcome.steps,
         scores=scores,
+        seconds=round(time.time() - started, 1),
     )
     shutil.rmtree(folder, ignore_errors=True)
     return result

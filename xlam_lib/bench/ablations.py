@@ -35,7 +35,6 @@ def committed(run: Path, manifest: dict[str, Any], profile: str) -> dict[str, An
         "command": f"python -m xlam_lib bench ablations{'' if profile == PROFILE else ' ' + profile}",
         "version": __version__,
         "hardware": manifest["hardware"],
-        "hours": round(entry["measures"]["seconds"] / 3600, 2),
         "parameters": chosen,
         **read_json(run / "artifacts" / "ablations" / "summary.json"),
     }

@@ -45,7 +45,7 @@ def _row(run: Run, what: str, section: str, published: Sequence[str], arm: str, 
     """A comparison of two arms: by the long run that ships with the library, else by this run."""
     long = shipped("ablations.json") or {}
     found = _of(long.get("differences", ()), arm, against)
-    where = f"the long run, {long['hours']:.1f} hours" if found else "this run"
+    where = f"the long run of {long['trainings']} trainings" if found else "this run"
     found = found or _of(run.measure("10_ablations", "arms") or (), arm, against)
     return make(
         what,
