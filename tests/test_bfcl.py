@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from xlam_lib import assets, prompts, schema
+from xlam_lib import assets, intervals, prompts, schema
 from xlam_lib.errors import AssetError, ProfileError, SchemaError
-from xlam_lib.evaluate import bfcl, intervals, official
+from xlam_lib.evaluate import bfcl, official
 from xlam_lib.evaluate import questions as question_files
 from xlam_lib.evaluate.executable import REGISTRY
 from xlam_lib.evaluate.oracle import oracle
