@@ -12,8 +12,8 @@ from xlam_lib.ablations.differences import Difference
 from xlam_lib.plots import COLOURS, Titled
 
 _AXES = {
-    "nats": "loss saved, nats per answer token",
-    "points": "gain, percentage points",
+    "nats": "loss saved,\nnats per answer token",
+    "points": "gain,\npercentage points",
 }
 
 
@@ -22,7 +22,8 @@ def differences(
 ) -> Figure:
     """Differences as dots with 95% intervals, a panel for losses and one for shares; right is better.
 
-    A loss is drawn as what is saved, so that all panels read the same way. ``published`` are (label, points)
+    A loss is drawn as what is saved, so that all panels read the same way; a probe has one colour in all of
+    them. ``published`` are (label, points)
     of other models on other benchmarks, in a panel of their own above; they have no interval.
     """
     ours: Mapping[str, list[Difference]] = {
@@ -30,6 +31,7 @@ def differences(
     }
     panels = [unit for unit in _AXES if ours[unit]]
     pairs = list(dict.fromkeys((d.arm, d.against) for d in found if d.value is not None))
+    probes = list(dict.fromkeys(_probe(d) for d in found))
     heights = [0.34 * len(published) + 0.5] * bool(published) + [0.5 * max(len(pairs), 1) + 0.6]
     figure = plt.figure(FigureClass=Titled, figsize=(7.6, sum(heights) + 1.0))
     grid = figure.add_gridspec(len(heights), max(len(panels), 1), height_ratios=heights)
@@ -48,10 +50,11 @@ def differences(
                 fontsize=8,
             )
         axes.margins(x=0.15)
-        axes.set_xlabel("published: points of accuracy or success, one run an arm, no interval")
+        axes.set_xlabel("published: points of accuracy or success, one run an arm, no interval", fontsize=9)
     for column, unit in enumerate(panels):
         axes = figure.add_subplot(grid[-1, column])
-        metrics = list(dict.fromkeys(d.metric for d in ours[unit]))
+        first = {d.metric: probes.index(_probe(d)) for d in ours[unit]}
+        metrics = sorted(first, key=lambda metric: first[metric])
         for index, metric in enumerate(metrics):
             chosen = [d for d in ours[unit] if d.metric == metric]
             shift = 0.22 * (index - (len(metrics) - 1) / 2)
@@ -61,7 +64,7 @@ def differences(
             whiskers = np.maximum([value - ends[:, 0], ends[:, 1] - value], 0)
             axes.errorbar(
                 value, at, xerr=whiskers, fmt="o", markersize=5, capsize=2.5, linewidth=1.2,
-                color=COLOURS[index % len(COLOURS)], label=metric,
+                color=COLOURS[first[metric] % len(COLOURS)], label=metric,
             )  # fmt: skip
         axes.axvline(0, color="#444444", linewidth=0.8)
         labels = [f"{arm} - {against}" for arm, against in pairs] if column == 0 else [""] * len(pairs)
@@ -69,7 +72,12 @@ def differences(
         axes.set_ylim(len(pairs) - 0.4, -0.6)
         axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
-        axes.set_xlabel(f"ours: {_AXES[unit]}")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28 / heights[-1] - 0.12), fontsize=8)
+        axes.set_xlabel(f"ours: {_AXES[unit]}", fontsize=9)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.72 / heights[-1] - 0.12), fontsize=8)
     figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left", wrap=True)
     return figure
+
+
+def _probe(difference: Difference) -> str:
+    """What was asked, as in ``loss, BFCL``."""
+    return difference.metric.partition(", ")[2]
