@@ -33,7 +33,7 @@ def differences(
     pairs = list(dict.fromkeys((d.arm, d.against) for d in found if d.value is not None))
     probes = list(dict.fromkeys(_probe(d) for d in found))
     heights = [0.34 * len(published) + 0.5] * bool(published) + [0.5 * max(len(pairs), 1) + 0.6]
-    figure = plt.figure(FigureClass=Titled, figsize=(7.6, sum(heights) + 1.0))
+    figure = plt.figure(FigureClass=Titled, figsize=(7.6, sum(heights) + 1.7))
     grid = figure.add_gridspec(len(heights), max(len(panels), 1), height_ratios=heights)
     if published:
         axes = figure.add_subplot(grid[0, :])
@@ -73,7 +73,7 @@ def differences(
         axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.set_xlabel(f"ours: {_AXES[unit]}", fontsize=9)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.72 / heights[-1] - 0.12), fontsize=8)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.6 / heights[-1] - 0.12), fontsize=8)
     figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left", wrap=True)
     return figure
 
