@@ -151,16 +151,13 @@ class _Kept:
     keys: dict[int, torch.Tensor]
     values: dict[int, torch.Tensor]
 
+    def common(self, prompt: Sequence[int]) -> int:
+        """How many tokens a prompt begins with in common, its last one never among them."""
+        return attention.common(torch.tensor(self.tokens), torch.tensor(prompt[:-1]))
+
     def covers(self, prompt: Sequence[int]) -> bool:
         """Whether another prompt differs in its last tenth at most."""
         return self.common(prompt) >= 0.9 * len(prompt)
-
-    def common(self, prompt: Sequence[int]) -> int:
-        """How many tokens a prompt begins with in common, its last one never among them."""
-        pairs = zip(self.tokens, prompt[:-1], strict=False)
-        return next(
-            (n for n, (one, two) in enumerate(pairs) if one != two), min(len(self.tokens), len(prompt) - 1)
-        )
 
 
 _NAME = "xlam_inference"
@@ -389,7 +386,7 @@ class LocalModel:
         begun = [max(((old.common(prompt), n) for n, old in enumerate(self._kept)), default=(0, 0))
                  for prompt in prompts]  # fmt: skip
         going_on = [slot for slot, (size, _) in enumerate(begun) if size >= _WORTH]
-        new = [slot for slot in range(len(prompts)) if slot not in set(going_on)]
+        new = [slot for slot, (size, _) in enumerate(begun) if size < _WORTH]
         # Both kinds of rows bring their own attention, so the mask is never read.
         empty = {"attention_mask": torch.empty((1, 1, 0, 0), dtype=torch.bool, device=device)}
         for slot in going_on:

@@ -131,9 +131,9 @@ def pack(rows: Sequence[torch.Tensor], share: bool = True) -> Packed:
     spans: list[tuple[Span, ...]] = []
     total = 0
     for row in rows:
-        common = [_common(other, row[:-1]) for other in rows[: len(spans)]] if share else []
-        size = max(common, default=0)
-        prefix = _first(spans[common.index(size)], size) if size >= _WORTH * len(row) else ()
+        alike = [common(other, row[:-1]) for other in rows[: len(spans)]] if share else []
+        size = max(alike, default=0)
+        prefix = _first(spans[alike.index(size)], size) if size >= _WORTH * len(row) else ()
         size = sum(length for _, length in prefix)
         pieces.append(row[size:])
         positions.append(torch.arange(size, len(row)))
@@ -165,7 +165,7 @@ def _first(spans: tuple[Span, ...], size: int) -> tuple[Span, ...]:
     return tuple(kept)
 
 
-def _common(one: torch.Tensor, two: torch.Tensor) -> int:
+def common(one: torch.Tensor, two: torch.Tensor) -> int:
     """How many tokens two rows begin with in common."""
     length = min(len(one), len(two))
     differ = (one[:length] != two[:length]).nonzero()
